@@ -1,0 +1,71 @@
+/**
+ * Cost tables: what one layer class costs one device for one microbatch, under one sharding of its operators. Built by
+ * `strategy` (which chooses the sharding), read by `simulate` and `search`. A model of 126 equal layers has a handful of
+ * classes, so tables are small and an estimate is a few sums over prefix arrays.
+ */
+
+/** How operators are split inside a layer, on which device kind, at which microbatch. Identifies one table. */
+export interface ShardKey {
+  /** Tensor-, context- and expert-parallel degrees, and the tensor-parallel degree inside experts. */
+  readonly tp: number;
+  readonly cp: number;
+  readonly ep: number;
+  readonly etp: number;
+  /** Sequences in one microbatch of one data-parallel replica. */
+  readonly microbatch: number;
+  /** Index into the cluster's device groups. */
+  readonly deviceGroup: number;
+}
+
+/** Recompute policies, also the index of per-policy arrays. */
+export const RECOMPUTE_NONE = 0;
+export const RECOMPUTE_SELECTIVE = 1;
+export const RECOMPUTE_FULL = 2;
+export const RECOMPUTE_KINDS = 3;
+
+/**
+ * Per-class columns; index = class id of the segmentation. Seconds and bytes are of ONE microbatch on ONE device.
+ * `tp`, `cp` and `ep` seconds are the collectives' own time, before any overlap is credited.
+ */
+export interface ClassCosts {
+  readonly key: ShardKey;
+  readonly forwardSec: Float64Array;
+  /** Backward split in gradient of activations (B) and of weights (W), so that zero-bubble schedules can part them. */
+  readonly backwardInputSec: Float64Array;
+  readonly backwardWeightSec: Float64Array;
+  readonly tpForwardSec: Float64Array;
+  readonly tpBackwardSec: Float64Array;
+  readonly cpForwardSec: Float64Array;
+  readonly cpBackwardSec: Float64Array;
+  readonly epForwardSec: Float64Array;
+  readonly epBackwardSec: Float64Array;
+  /** Extra time before the backward of a microbatch under each policy (compute and repeated collectives): [policy][class]. */
+  readonly recomputeSec: readonly Float64Array[];
+  /** Activation bytes kept from forward to backward per microbatch: [policy][class]. */
+  readonly savedBytes: readonly Float64Array[];
+  /** Largest short-lived working set while the class runs, bytes (e.g. fp32 logits and their gradient). */
+  readonly transientBytes: Float64Array;
+  /** Trainable elements held by one device: sharded by tp (dense) or by ep and etp (expert); data parallelism not yet applied. */
+  readonly denseParameters: Float64Array;
+  readonly expertParameters: Float64Array;
+  /** Bytes of the KV cache per sequence position budgeted, inference only (0 in training): bytes per microbatch. */
+  readonly cacheBytes: Float64Array;
+  /** FLOP one device executes, forward and backward (no recompute), and bytes moved in its memory, for energy. */
+  readonly forwardFlop: Float64Array;
+  readonly backwardFlop: Float64Array;
+  readonly memoryTrafficBytes: Float64Array;
+  /** Bytes one device sends for tp, cp and ep collectives per microbatch, forward and backward, for energy. */
+  readonly networkBytes: Float64Array;
+  /** Bytes one device sends to the next stage if the pipeline is cut before segment s (index s; length segmentCount + 1). */
+  readonly cutBytes: Float64Array;
+}
+
+/** Gives tables on demand; the same key gives the same object. */
+export interface CostProvider {
+  costs(key: ShardKey): ClassCosts;
+}
+
+/** Numeric training (or inference) precision. */
+export type Precision = 'fp32' | 'tf32' | 'fp16' | 'bf16' | 'fp8';
+
+export type Phase = 'train' | 'inference';

@@ -1,0 +1,152 @@
+/** The answer: the decisions (`Candidate`), and the plan file built from them (`Plan`). */
+import type { Phase, Precision } from '../cost/types.js';
+
+export type ScheduleKind = 'gpipe' | '1f1b' | 'interleaved';
+
+/** Order of the mesh axes on the topology, innermost (neighbouring devices) first. */
+export type AxisOrder = 'tp-cp-dp-pp' | 'tp-cp-pp-dp';
+
+/**
+ * A point of the plan space: every decision, nothing derived. devices = dpReplicate * dpShard * cp * tp * pp;
+ * expert parallelism re-uses the dpReplicate * dpShard * cp * tp ranks of a stage.
+ */
+export interface Candidate {
+  readonly dpReplicate: number;
+  /** Ranks over which ZeRO shards; dp = dpReplicate * dpShard. */
+  readonly dpShard: number;
+  readonly tp: number;
+  readonly pp: number;
+  /** Virtual stages per device; 1 = not interleaved. */
+  readonly vpp: number;
+  readonly cp: number;
+  readonly ep: number;
+  readonly etp: number;
+  readonly zeroStage: 0 | 1 | 2 | 3;
+  readonly schedule: ScheduleKind;
+  /** Sequences per microbatch of one data-parallel replica. */
+  readonly microbatch: number;
+  readonly axisOrder: AxisOrder;
+  /** Policy (RECOMPUTE_*) per layer class. */
+  readonly recompute: Uint8Array;
+  /**
+   * First segment of each virtual stage and the segment count at the end: length pp * vpp + 1, non-decreasing. Virtual
+   * stage v runs on pipeline rank v % pp.
+   */
+  readonly stageStart: Int32Array;
+}
+
+/** Where the step's time goes, seconds of the critical pipeline rank; the parts add up to `stepTimeSec`. */
+export interface TimeBreakdown {
+  computeSec: number;
+  recomputeSec: number;
+  tensorParallelSec: number;
+  contextParallelSec: number;
+  expertParallelSec: number;
+  pipelineTransferSec: number;
+  /** Waiting for other stages. */
+  bubbleSec: number;
+  /** Gradient reduction and parameter gathers not hidden behind compute. */
+  dataParallelExposedSec: number;
+  optimizerSec: number;
+}
+
+/** Peak bytes of one device of a pipeline rank, by what holds them; the parts add up to `totalBytes`. */
+export interface MemoryBreakdown {
+  parameterBytes: number;
+  gradientBytes: number;
+  optimizerBytes: number;
+  activationBytes: number;
+  /** Short-lived working set: logits, gradients in flight, collective buffers. */
+  transientBytes: number;
+  cacheBytes: number;
+  /** Runtime context, libraries, fragmentation. */
+  reservedBytes: number;
+  totalBytes: number;
+}
+
+export interface PlanDegrees {
+  dp: number;
+  dpReplicate: number;
+  dpShard: number;
+  tp: number;
+  pp: number;
+  vpp: number;
+  cp: number;
+  ep: number;
+  etp: number;
+}
+
+/** Mesh axis names that a tensor dimension may be split over. */
+export type MeshAxisName = 'dp' | 'cp' | 'tp' | 'ep' | 'etp';
+
+export interface TensorSharding {
+  /** As in the model. */
+  tensor: string;
+  role: 'parameter' | 'activation' | 'input' | 'output';
+  shape: number[];
+  /** Per dimension, the axes that split it, major to minor; [] = not split. */
+  dims: MeshAxisName[][];
+}
+
+export interface PlanStage {
+  /** Virtual stage in model order, and the pipeline rank it runs on. */
+  virtualStage: number;
+  pipelineRank: number;
+  /** Segments [first, last). */
+  firstSegment: number;
+  lastSegment: number;
+  /** Node names as in the model (an unnamed node: `#<index>`). */
+  ops: string[];
+}
+
+/** plan.json, schema version 1. Holds no wall time, path, date or host. */
+export interface Plan {
+  schemaVersion: 1;
+  model: { name: string; digest: string; parameters: number; layers: number };
+  cluster: { name: string; devices: number; digest: string };
+  phase: Phase;
+  precision: Precision;
+  objective: string;
+  sequenceLength: number;
+  globalBatch: number;
+  microbatch: number;
+  microbatches: number;
+  degrees: PlanDegrees;
+  mesh: {
+    /** Innermost first: rank = sum of coordinate * stride. */
+    axes: { name: 'tp' | 'cp' | 'dpShard' | 'dpReplicate' | 'pp'; size: number; stride: number }[];
+    /** Expert axes re-use the ranks of a stage. */
+    expertAxes: { name: 'etp' | 'ep' | 'edp'; size: number; stride: number }[];
+    /** Only where placement is irregular: logical rank -> device id of the cluster. */
+    rankToDevice: number[] | null;
+  };
+  zeroStage: 0 | 1 | 2 | 3;
+  schedule: ScheduleKind;
+  stages: PlanStage[];
+  /** Layer classes: how many segments, what is recomputed, and how its operators are split. */
+  classes: { id: number; segments: number; recompute: 'none' | 'selective' | 'full'; strategy: string }[];
+  shardings: TensorSharding[];
+  prediction: {
+    stepTimeSec: number;
+    breakdown: TimeBreakdown;
+    tokensPerSec: number;
+    /** Model FLOPs (no recompute, causal attention halved) and hardware FLOPs utilisation. */
+    mfu: number;
+    hfu: number;
+    modelFlopPerStep: number;
+    flopConvention: 'causal' | 'full';
+    memoryPerRank: MemoryBreakdown[];
+    peakMemoryBytes: number;
+    memoryCapacityBytes: number;
+    energyJoulesPerStep: number;
+    costPerStep: number | null;
+  };
+  /** Holds for every plan of the stated space on these devices. */
+  lowerBoundSec: number;
+  /** Holds for these degrees. */
+  planBoundSec: number;
+  optimalInSpace: boolean;
+  space: string;
+  foundBy: { method: string; member: string; seed: number; evaluations: number };
+  warnings: string[];
+}
