@@ -43,8 +43,11 @@ export interface ClassCosts {
   readonly recomputeSec: readonly Float64Array[];
   /** Activation bytes kept from forward to backward per microbatch: [policy][class]. */
   readonly savedBytes: readonly Float64Array[];
-  /** Largest short-lived working set while the class runs, bytes (e.g. fp32 logits and their gradient). */
-  readonly transientBytes: Float64Array;
+  /**
+   * Largest short-lived working set while the class runs forward or backward, bytes (e.g. fp32 logits and their gradient;
+   * under full recompute also the class's own rebuilt activations): [policy][class].
+   */
+  readonly transientBytes: readonly Float64Array[];
   /** Trainable elements held by one device: sharded by tp (dense) or by ep and etp (expert); data parallelism not yet applied. */
   readonly denseParameters: Float64Array;
   readonly expertParameters: Float64Array;
