@@ -2,18 +2,8 @@
 import type { AttributeProto, GraphProto, Int64 } from '../model/types.js';
 import type { Attributes } from './types.js';
 
-/** AttributeProto.AttributeType */
-export enum AttributeType {
-  UNDEFINED = 0,
-  FLOAT = 1,
-  INT = 2,
-  STRING = 3,
-  TENSOR = 4,
-  GRAPH = 5,
-  FLOATS = 6,
-  INTS = 7,
-  STRINGS = 8,
-}
+/** AttributeProto.AttributeType, as far as needed here. */
+const AttributeType = { FLOAT: 1, INT: 2, FLOATS: 6, INTS: 7, STRINGS: 8 } as const;
 
 const utf8 = new TextDecoder();
 
@@ -22,7 +12,7 @@ export class NodeAttributes implements Attributes {
 
   raw(name: string): AttributeProto | null {
     const list = this.list;
-    for (let i = 0; i < list.length; i++) if (list[i]!.name === name) return list[i]!;
+    for (let i = 0; i < list.length; i++) if (list[i].name === name) return list[i];
     return null;
   }
 

@@ -10,8 +10,8 @@ export function broadcastShapes(ctx: InferContext, a: Shape | null, b: Shape | n
   const rank = Math.max(a.length, b.length);
   const shape = new Array<Dim>(rank);
   for (let i = 0; i < rank; i++) {
-    const x = i < rank - a.length ? 1 : a[i - rank + a.length]!;
-    const y = i < rank - b.length ? 1 : b[i - rank + b.length]!;
+    const x = i < rank - a.length ? 1 : a[i - rank + a.length];
+    const y = i < rank - b.length ? 1 : b[i - rank + b.length];
     const d = broadcastDim(x, y);
     if (d === null) ctx.fail(`shapes ${shapeText(a)} and ${shapeText(b)} cannot be broadcast together`);
     shape[i] = d;
@@ -58,7 +58,7 @@ export function mapBroadcast(
   const ib = broadcastIndex(b.dims, dims);
   const out = new Array<Dim>(count);
   for (let i = 0; i < count; i++) {
-    const d = f(a.elements[ia === null ? i : ia[i]!]!, b.elements[ib === null ? i : ib[i]!]!);
+    const d = f(a.elements[ia === null ? i : ia[i]], b.elements[ib === null ? i : ib[i]]);
     if (d === null) return null;
     out[i] = d;
   }
@@ -76,10 +76,10 @@ export function broadcastIndex(from: readonly number[], dims: readonly number[])
     let at = 0;
     let stride = 1;
     for (let k = dims.length - 1; k >= 0; k--) {
-      const c = rest % dims[k]!;
-      rest = (rest - c) / dims[k]!;
+      const c = rest % dims[k];
+      rest = (rest - c) / dims[k];
       if (k < lead) continue;
-      const n = from[k - lead]!;
+      const n = from[k - lead];
       if (n !== 1) at += c * stride;
       stride *= n;
     }

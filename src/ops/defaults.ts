@@ -34,6 +34,12 @@ export function wholeFactors(op: OpInstance): FactorRule {
   return { factors, inputs, outputs };
 }
 
+/** True when input i is a float tensor whose gradient is wanted. */
+export function needsGrad(op: OpInstance, i: number): boolean {
+  if (i >= op.inputCount || op.inputShape(i) === null || !isFloat(op.inputDtype(i))) return false;
+  return op.inputNeedsGrad === undefined ? op.inputValue(i) === null : op.inputNeedsGrad(i);
+}
+
 /** Inputs that a gradient may flow to: float tensors. */
 export function floatInputs(op: OpInstance): number[] {
   const list: number[] = [];
@@ -44,9 +50,11 @@ export function floatInputs(op: OpInstance): number[] {
 
 /** As much FLOP as forward for every float input, all of which are saved. No gradient when the output is not float. */
 export function defaultBackward(op: OpInstance, flop: number): BackwardRule | null {
-  const inputs = floatInputs(op);
+  const inputs = gradInputs(op);
   if (inputs.length === 0 || op.outputCount === 0 || !isFloat(op.outputDtype(0))) return null;
-  return { grads: inputs.map((input) => ({ input, flop })), savesInputs: inputs, savesOutputs: [] };
+  const saved: number[] = [];
+  for (let i = 0; i < op.inputCount; i++) if (op.inputShape(i) !== null && isFloat(op.inputDtype(i))) saved.push(i);
+  return { grads: inputs.map((input) => ({ input, flop })), savesInputs: saved, savesOutputs: [] };
 }
 
 /** Work of an operator by its rule, or the default (also for an unknown operator, `rule` null). */

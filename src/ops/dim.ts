@@ -75,7 +75,7 @@ function keyOf(d: Dim): string {
   const terms = (d as Polynomial).terms;
   let key = '';
   for (let i = 0; i < terms.length; i++) {
-    const { coefficient: c, key: k } = terms[i]!;
+    const { coefficient: c, key: k } = terms[i];
     const magnitude = Math.abs(c);
     const body = k === '' ? String(magnitude) : magnitude === 1 ? k : `${String(magnitude)}*${k}`;
     key += i === 0 ? (c < 0 ? `-${body}` : body) : (c < 0 ? ' - ' : ' + ') + body;
@@ -86,7 +86,7 @@ function keyOf(d: Dim): string {
 /** `terms` sorted, without zeros and without two of one key. */
 function intern(terms: readonly Term[]): Dim {
   if (terms.length === 0) return 0;
-  const first = terms[0]!;
+  const first = terms[0];
   if (terms.length === 1 && first.key === '') return first.coefficient;
   const draft = new Polynomial('', terms);
   const key = keyOf(draft);
@@ -172,7 +172,7 @@ function makeTerm(coefficient: number, list: Atom[]): Term {
 /** Product of dimensions; 1 for none. */
 export function product(dims: Shape, from = 0, to = dims.length): Dim {
   let p: Dim = 1;
-  for (let i = from; i < to; i++) p = mul(p, dims[i]!);
+  for (let i = from; i < to; i++) p = mul(p, dims[i]);
   return p;
 }
 
@@ -183,12 +183,12 @@ export function divideExact(a: Dim, b: Dim): Dim | null {
   if (a === b) return 1;
   if (a === 0) return 0;
   const divisor = termsOf(b);
-  const lead = divisor[0]!;
+  const lead = divisor[0];
   const quotient: Term[] = [];
   let rest = a;
   // Polynomial long division; a quotient of more terms than this does not occur in shapes.
   for (let step = 0; step < 32 && rest !== 0; step++) {
-    const q = divideTerm(termsOf(rest)[0]!, lead);
+    const q = divideTerm(termsOf(rest)[0], lead);
     if (q === null) return null;
     quotient.push(q);
     rest = sub(rest, mul(intern([q]), b));
@@ -220,7 +220,7 @@ export function floorDiv(a: Dim, b: Dim): Dim {
   const divisor = termsOf(b);
   if (divisor.length === 1) {
     for (const t of termsOf(a)) {
-      const q = divideTerm(t, divisor[0]!);
+      const q = divideTerm(t, divisor[0]);
       if (q === null) rest.push(t);
       else whole.push(q);
     }
@@ -340,6 +340,12 @@ function constantTerm(d: Dim): number {
   if (typeof d === 'number') return d;
   const last = (d as Polynomial).terms.at(-1)!;
   return last.key === '' ? last.coefficient : 0;
+}
+
+/** A number the dimension is never below; -Infinity when none is known. */
+export function lowerBound(d: Dim): number {
+  const constant = constantTerm(d);
+  return isNonNegative(sub(d, constant)) ? constant : -Infinity;
 }
 
 /** Names of the symbols in the dimension, in order of appearance, each once. */

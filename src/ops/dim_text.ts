@@ -30,7 +30,7 @@ function tokenize(text: string): string[] | null {
   while (TOKEN.lastIndex < trimmed.length) {
     const m = TOKEN.exec(trimmed);
     if (m === null) return null;
-    tokens.push(m[1] ?? m[2] ?? m[3]!);
+    tokens.push(m[1] ?? m[2] ?? m[3]);
   }
   return tokens;
 }
@@ -113,11 +113,11 @@ class Parser {
     } while (this.take(','));
     if (!this.take(')')) return null;
     // A quotient inside floor() was already floored; every other quotient in a shape is exact.
-    if (name === 'floor' && args.length === 1) return args[0]!;
+    if (name === 'floor' && args.length === 1) return args[0];
     if (args.length !== 2) return null;
-    if (name === 'max') return max(args[0]!, args[1]!);
-    if (name === 'min') return min(args[0]!, args[1]!);
-    if (name === 'mod' && args[1] !== 0) return mod(args[0]!, args[1]!);
+    if (name === 'max') return max(args[0], args[1]);
+    if (name === 'min') return min(args[0], args[1]);
+    if (name === 'mod' && args[1] !== 0) return mod(args[0], args[1]);
     return null;
   }
 }

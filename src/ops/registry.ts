@@ -7,8 +7,8 @@ let tables: Map<string, Map<string, OpRule>> | null = null;
 function build(): Map<string, Map<string, OpRule>> {
   const byDomain = new Map<string, Map<string, OpRule>>();
   for (const { domain, rules } of FAMILIES) {
-    let table = byDomain.get(domain);
-    if (table === undefined) byDomain.set(domain, (table = new Map()));
+    const table = byDomain.get(domain) ?? new Map<string, OpRule>();
+    byDomain.set(domain, table);
     for (const [opType, rule] of Object.entries(rules)) {
       if (table.has(opType)) throw new Error(`internal: operator ${domain}::${opType} is described twice`);
       table.set(opType, rule);

@@ -115,6 +115,8 @@ export interface OpInstance {
   outputDtype(i: number): DType;
   /** True when input i is a trainable weight or derived from one by views only. */
   inputIsParameter(i: number): boolean;
+  /** True when a gradient with respect to input i is wanted. Absent: taken as true of every float input that is not known. */
+  inputNeedsGrad?(i: number): boolean;
   inputValue(i: number): KnownValue | null;
 }
 

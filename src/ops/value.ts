@@ -15,7 +15,7 @@ export function vectorValue(dtype: DType, elements: readonly Dim[]): KnownValue 
 /** Element count of a concrete shape; may exceed 2^53 (inexact then). */
 export function countOf(dims: readonly number[]): number {
   let n = 1;
-  for (let i = 0; i < dims.length; i++) n *= dims[i]!;
+  for (let i = 0; i < dims.length; i++) n *= dims[i];
   return n;
 }
 
@@ -24,7 +24,7 @@ export function smallDims(shape: Shape | null): number[] | null {
   if (shape === null) return null;
   let n = 1;
   for (let i = 0; i < shape.length; i++) {
-    const d = shape[i]!;
+    const d = shape[i];
     if (typeof d !== 'number') return null;
     n *= d;
   }
@@ -48,7 +48,7 @@ export function numbersOf(value: KnownValue | null): readonly number[] | null {
 
 /** The only element, when the value has exactly one; else `null`. */
 export function onlyElement(value: KnownValue | null): Dim | null {
-  return value !== null && value.elements.length === 1 ? value.elements[0]! : null;
+  return value !== null && value.elements.length === 1 ? value.elements[0] : null;
 }
 
 /** The only element when it is a plain number; else `null`. */
@@ -80,7 +80,7 @@ export function stridesOf(dims: readonly number[]): number[] {
   let s = 1;
   for (let i = dims.length - 1; i >= 0; i--) {
     strides[i] = s;
-    s *= dims[i]!;
+    s *= dims[i];
   }
   return strides;
 }
