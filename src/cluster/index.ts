@@ -1,0 +1,9 @@
+/** Devices and topology as data. */
+export * from './types.js';
+export { loadCluster, listPresets } from './cluster.js';
+export type { PresetDescription } from './cluster.js';
+export { loadDevice, listDevices, scaleDevice } from './device.js';
+export { fitLevels, usedDomainSize } from './levels.js';
+export { torusSlice } from './torus.js';
+export { nearNames } from './near.js';
+export { presetText } from './spec.js';
