@@ -157,7 +157,7 @@ class Writer {
         break;
       case Kind.MESSAGE:
         this.uint(field.number * 8 + Wire.LENGTH);
-        this.uint(this.sizes[this.next]!);
+        this.uint(this.sizes[this.next]);
         this.message(value as Loose, field.type!);
         break;
       default:

@@ -23,13 +23,13 @@ export class TextReader {
     let hash = length;
     let seen = 0;
     for (let i = start; i < end; i++) {
-      const byte = bytes[i]!;
+      const byte = bytes[i];
       seen |= byte;
       hash = Math.imul(hash, 31) + byte;
     }
     if (seen > 127) return decodeText(bytes, start, end);
     const slot = (hash ^ (hash >>> 15)) & (SLOTS - 1);
-    const cached = this.slots[slot]!;
+    const cached = this.slots[slot];
     if (cached.length === length && isSame(cached, bytes, start)) return cached;
     const text = bytes.toString('latin1', start, end);
     this.slots[slot] = text;
@@ -59,7 +59,7 @@ function decodeEscaping(bytes: Buffer, start: number, end: number): string {
       continue;
     }
     if (good < at) parts.push(bytes.toString('utf8', good, at));
-    parts.push(String.fromCharCode(0xdc00 + bytes[at]!));
+    parts.push(String.fromCharCode(0xdc00 + bytes[at]));
     good = ++at;
   }
   if (good < end) parts.push(bytes.toString('utf8', good, end));
@@ -68,15 +68,15 @@ function decodeEscaping(bytes: Buffer, start: number, end: number): string {
 
 /** Length of the well-formed UTF-8 sequence at `at` (Unicode table 3-7), 0 when there is none. */
 function sequenceLength(bytes: Buffer, at: number, end: number): number {
-  const lead = bytes[at]!;
+  const lead = bytes[at];
   if (lead < 0x80) return 1;
   const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
   if (lead < 0xc2 || lead > 0xf4 || at + length > end) return 0;
-  const second = bytes[at + 1]!;
+  const second = bytes[at + 1];
   const low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
   const high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
   if (second < low || second > high) return 0;
-  for (let i = 2; i < length; i++) if ((bytes[at + i]! & 0xc0) !== 0x80) return 0;
+  for (let i = 2; i < length; i++) if ((bytes[at + i] & 0xc0) !== 0x80) return 0;
   return length;
 }
 

@@ -9,14 +9,7 @@ import { TextReader } from './text.js';
 import type { Int64 } from './types.js';
 
 /** Wire types, the low three bits of a tag. */
-export enum Wire {
-  VARINT = 0,
-  FIXED64 = 1,
-  LENGTH = 2,
-  GROUP_START = 3,
-  GROUP_END = 4,
-  FIXED32 = 5,
-}
+export const Wire = { VARINT: 0, FIXED64: 1, LENGTH: 2, GROUP_START: 3, GROUP_END: 4, FIXED32: 5 } as const;
 
 const WINDOW_BYTES = 1 << 16;
 /** Longer single texts and byte strings are no part of a graph (and V8 strings end at 2^29 characters). */
@@ -30,7 +23,7 @@ export class Cursor {
   private base = 0;
   private at = 0;
   private limit = 0;
-  private readonly text = new TextReader();
+  private reader: TextReader | null = null;
   private readonly scratch = new DataView(new ArrayBuffer(8));
 
   constructor(readonly source: ByteSource) {}
@@ -64,7 +57,7 @@ export class Cursor {
 
   private byte(): number {
     if (this.at === this.limit) this.refill();
-    return this.buffer[this.at++]!;
+    return this.buffer[this.at++];
   }
 
   /**
@@ -141,18 +134,26 @@ export class Cursor {
     if (length > this.limit - this.at) {
       if (length > WINDOW_BYTES || this.source.path === null) {
         const bytes = this.bytes(length);
-        return this.text.decode(Buffer.from(bytes.buffer, bytes.byteOffset, length), 0, length);
+        return (this.reader ??= new TextReader()).decode(
+          Buffer.from(bytes.buffer, bytes.byteOffset, length),
+          0,
+          length,
+        );
       }
       this.refill();
       // A read may be cut short by the system; then take the bytes one by one from the source.
       if (length > this.limit) {
         const bytes = this.bytes(length);
-        return this.text.decode(Buffer.from(bytes.buffer, bytes.byteOffset, length), 0, length);
+        return (this.reader ??= new TextReader()).decode(
+          Buffer.from(bytes.buffer, bytes.byteOffset, length),
+          0,
+          length,
+        );
       }
     }
     const start = this.at;
     this.at += length;
-    return this.text.decode(this.buffer, start, start + length);
+    return (this.reader ??= new TextReader()).decode(this.buffer, start, start + length);
   }
 
   /** The next tag as number * 8 + wire type, checked. */
