@@ -126,7 +126,7 @@ export class GraphBuilder {
     attributes: readonly AttributeProto[] = [],
     as?: string,
   ): string {
-    return this.ops(opType, inputs, 1, attributes, as)[0]!;
+    return this.ops(opType, inputs, 1, attributes, as)[0];
   }
 
   /** Emits a node with `outputCount` outputs. */

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { PartitionError } from '../util/errors.js';
 import { dataPath } from '../util/files.js';
-import { completeConfig, FAMILIES, type ArchConfig, type ArchSketch } from './config.js';
+import { completeConfig } from './complete.js';
+import { FAMILIES, type ArchConfig, type ArchSketch } from './config.js';
 
 /** One row of a data file: a sketch without its family (the file's name) and with other names it goes by. */
 type CatalogRow = Omit<ArchSketch, 'family'> & { readonly aliases?: readonly string[] };
@@ -78,10 +79,10 @@ function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      const swap = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(swap, row[j]! + 1, next[j - 1]! + 1));
+      const swap = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(swap, row[j] + 1, next[j - 1] + 1));
     }
     row = next;
   }
-  return row[b.length]!;
+  return row[b.length];
 }

@@ -55,8 +55,8 @@ function gptLayer(
     const normed = layerNorm(b, x, `${name}.ln_1`, hidden, normEpsilon);
     const qkv = conv1d(b, normed, `${name}.attn.c_attn`, hidden, 3 * width, [...outer, 3 * width]);
     const [q, k, v] = b.ops('Split', [qkv], 3, [attrInt('axis', 2), attrInt('num_outputs', 3)]);
-    const [keys, values, queries] = [k!, v!, q!].map((part) => splitHeads(b, part, tokens, headDim));
-    const mixed = scaledDotProduct(b, queries!, keys!, values!, headDim ** -0.5, bias);
+    const [keys, values, queries] = [k, v, q].map((part) => splitHeads(b, part, tokens, headDim));
+    const mixed = scaledDotProduct(b, queries, keys, values, headDim ** -0.5, bias);
     // Heads go straight back to rows: the exporter folds the merge and the flattening into one Reshape.
     return conv1d(b, b.transpose(mixed, [0, 2, 1, 3]), `${name}.attn.c_proj`, width, hidden, [
       ...outer,

@@ -1,13 +1,7 @@
 /** Reads a Hugging Face `config.json` into an architecture. The file is foreign: every field is checked. */
 import { PartitionError } from '../util/errors.js';
-import {
-  completeConfig,
-  type Activation,
-  type ArchConfig,
-  type ArchSketch,
-  type BertConfig,
-  type Origin,
-} from './config.js';
+import { completeConfig } from './complete.js';
+import { type Activation, type ArchConfig, type ArchSketch, type BertConfig, type Origin } from './config.js';
 
 /** Typed access to the fields of one config file; errors name the field. */
 class Fields {
@@ -150,7 +144,7 @@ function readLlama(
 function ropeTheta(f: Fields): number {
   const nested = f.raw('rope_parameters');
   if (typeof nested === 'object' && nested !== null && 'rope_theta' in nested) {
-    return new Fields(nested as Record<string, unknown>, `${f.where}: rope_parameters`).number('rope_theta');
+    return new Fields(nested, `${f.where}: rope_parameters`).number('rope_theta');
   }
   return f.number('rope_theta', 10000);
 }
@@ -188,17 +182,19 @@ function readDeepseekV3(f: Fields, name: string): ArchSketch {
   if (f.number('moe_layer_freq', 1) !== 1) {
     throw f.fault('moe_layer_freq', 'expected 1: experts in every other layer are not supported');
   }
-  // kvHeads and headDim follow from the latent attention; the file's own values for them are not read.
-  const { kvHeads: _kvHeads, headDim: _headDim, ...rest } = readLlama(f, name, { family: 'deepseek' });
-  return {
-    ...rest,
-    mla: {
-      qLoraRank: f.number('q_lora_rank', 0),
-      kvLoraRank: f.number('kv_lora_rank'),
-      nopeHeadDim: f.number('qk_nope_head_dim'),
-      ropeHeadDim: f.number('qk_rope_head_dim'),
-      valueHeadDim: f.number('v_head_dim'),
-    },
+  const mla = {
+    qLoraRank: f.number('q_lora_rank', 0),
+    kvLoraRank: f.number('kv_lora_rank'),
+    nopeHeadDim: f.number('qk_nope_head_dim'),
+    ropeHeadDim: f.number('qk_rope_head_dim'),
+    valueHeadDim: f.number('v_head_dim'),
+  };
+  return readLlama(f, name, {
+    family: 'deepseek',
+    // Under latent attention these follow from its widths; the file's own `head_dim` means the rotary part.
+    kvHeads: f.number('num_attention_heads'),
+    headDim: mla.nopeHeadDim + mla.ropeHeadDim,
+    mla,
     moe: {
       experts: f.number('n_routed_experts'),
       topk: f.number('num_experts_per_tok'),
@@ -211,7 +207,7 @@ function readDeepseekV3(f: Fields, name: string): ArchSketch {
       groups: f.number('n_group', 1),
       topkGroups: f.number('topk_group', 1),
     },
-  };
+  });
 }
 
 function readBert(f: Fields, name: string): ArchSketch {

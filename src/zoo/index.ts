@@ -1,6 +1,6 @@
 /** ONNX graphs of known architectures. */
 export { zooConfig, zooNames } from './catalog.js';
-export { completeConfig } from './config.js';
+export { completeConfig } from './complete.js';
 export type { ArchConfig, ArchSketch, Family, MlaConfig, MoeConfig } from './config.js';
 export { configFromHuggingFace } from './huggingface.js';
 export { applyOverrides } from './options.js';

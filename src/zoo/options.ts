@@ -2,7 +2,8 @@
 import { DType } from '../model/dtype.js';
 import { PartitionError } from '../util/errors.js';
 import type { DimSpec } from './builder.js';
-import { completeConfig, type ArchConfig, type ArchSketch, type MoeConfig } from './config.js';
+import { completeConfig } from './complete.js';
+import type { ArchConfig, ArchSketch, MoeConfig } from './config.js';
 import type { WeightDType } from './encode.js';
 
 /** Sizes by flag. What a config derives by rule (head width, 4x feed-forward) follows the new sizes. */

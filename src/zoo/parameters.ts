@@ -29,7 +29,7 @@ export function parameterCount(config: ArchConfig): ParameterCount {
 function expertTables(model: ModelProto): Set<string> {
   const tables = new Set<string>();
   for (const node of model.graph!.node) {
-    if (node.opType === 'GatherND') tables.add(node.input[0]!);
+    if (node.opType === 'GatherND') tables.add(node.input[0]);
   }
   return tables;
 }

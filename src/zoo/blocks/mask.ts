@@ -6,7 +6,7 @@
 import { DType } from '../../model/dtype.js';
 import { attrInt, type GraphBuilder } from '../builder.js';
 import { LOWEST } from '../encode.js';
-import { range, type Sequence } from './sequence.js';
+import { positionRow, range, type Sequence } from './sequence.js';
 
 /** [1, 1, S, S], or [batch, 1, S, S] with an int64 padding mask [batch, S]. `window` 0 looks back without limit. */
 export function causalMask(
@@ -15,7 +15,7 @@ export function causalMask(
   padding: string | null,
   window: number,
 ): string {
-  const row = b.op('Unsqueeze', [tokens.positions, b.ints(0, 1)]);
+  const row = positionRow(b, tokens);
   const query = b.op('Unsqueeze', [row, b.ints(3)]);
   const key = b.op('Unsqueeze', [row, b.ints(2)]);
   let seen = b.op('And', [b.bool(true), b.op('LessOrEqual', [key, query])]);
@@ -28,7 +28,7 @@ export function causalMask(
 
 /** [batch, 1, Q, K]: every query sees every key that is not padding. */
 export function paddingMask(b: GraphBuilder, queries: Sequence, keys: Sequence, padding: string): string {
-  const key = b.op('Unsqueeze', [b.op('Unsqueeze', [keys.positions, b.ints(0, 1)]), b.ints(2)]);
+  const key = b.op('Unsqueeze', [positionRow(b, keys), b.ints(2)]);
   const grid = paddingGrid(b, queries.batch, key, padding);
   return b.op('Expand', [grid, b.shape([queries.batch, 1, queries.length, keys.length])]);
 }

@@ -35,7 +35,7 @@ export function latentAttention(
     attentionBias,
   );
   const [latent, keyRotary] = splitLast(b, compressed, kvLoraRank, ropeHeadDim);
-  const normed = rmsNorm(b, latent!, `${name}.kv_a_layernorm`, kvLoraRank, normEpsilon);
+  const normed = rmsNorm(b, latent, `${name}.kv_a_layernorm`, kvLoraRank, normEpsilon);
   const kvWidth = nopeHeadDim + valueHeadDim;
   const kv = splitHeads(
     b,
@@ -44,15 +44,15 @@ export function latentAttention(
     kvWidth,
   );
   const [kPlain, v] = splitLast(b, kv, nopeHeadDim, valueHeadDim);
-  const sharedKey = b.reshape(keyRotary!, [tokens.batch, 1, tokens.length, ropeHeadDim]);
+  const sharedKey = b.reshape(keyRotary, [tokens.batch, 1, tokens.length, ropeHeadDim]);
 
-  const qTurned = applyRotary(b, deinterleave(b, qRotary!, tokens, heads, rotary), rotary);
+  const qTurned = applyRotary(b, deinterleave(b, qRotary, tokens, heads, rotary), rotary);
   const kTurned = applyRotary(b, deinterleave(b, sharedKey, tokens, 1, rotary), rotary);
   const kSpread = b.op('Expand', [kTurned, b.shape([tokens.batch, heads, tokens.length, ropeHeadDim])]);
-  const query = b.op('Concat', [qPlain!, qTurned], [attrInt('axis', -1)]);
-  const key = b.op('Concat', [kPlain!, kSpread], [attrInt('axis', -1)]);
+  const query = b.op('Concat', [qPlain, qTurned], [attrInt('axis', -1)]);
+  const key = b.op('Concat', [kPlain, kSpread], [attrInt('axis', -1)]);
 
-  const mixed = mergeHeads(b, scaledDotProduct(b, query, key, v!, keyDim ** -0.5, bias), tokens);
+  const mixed = mergeHeads(b, scaledDotProduct(b, query, key, v, keyDim ** -0.5, bias), tokens);
   return linear(b, mixed, `${name}.o_proj`, heads * valueHeadDim, hidden, attentionBias);
 }
 

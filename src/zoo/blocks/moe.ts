@@ -46,7 +46,7 @@ function softmaxRouter(b: GraphBuilder, rows: string, name: string, hidden: numb
   const wide = b.dtype === DType.FLOAT ? logits : b.cast(logits, DType.FLOAT);
   const scores = b.op('Softmax', [wide], [attrInt('axis', -1)]);
   const [weights, experts] = topK(b, scores, moe.topk);
-  return { experts: experts!, weights: narrow(b, normalised(b, weights!, moe, 0)) };
+  return { experts: experts, weights: narrow(b, normalised(b, weights, moe, 0)) };
 }
 
 /**
@@ -65,7 +65,7 @@ function sigmoidRouter(b: GraphBuilder, rows: string, name: string, hidden: numb
   const bias = b.weight(`${name}.gate.e_score_correction_bias`, [moe.experts], DType.FLOAT);
   const steered = b.op('Add', [scores, bias]);
   const eligible = moe.groups === 1 ? steered : maskWeakGroups(b, steered, moe);
-  const experts = topK(b, eligible, moe.topk)[1]!;
+  const experts = topK(b, eligible, moe.topk)[1];
   const weights = b.op('GatherElements', [scores, experts], [attrInt('axis', 1)]);
   const scaled = b.op('Mul', [normalised(b, weights, moe, 1e-20), b.float(moe.routedScale, DType.FLOAT)]);
   return { experts, weights: narrow(b, scaled) };
@@ -74,9 +74,9 @@ function sigmoidRouter(b: GraphBuilder, rows: string, name: string, hidden: numb
 /** Zeroes the scores outside each token's best `topkGroups` groups; a group is worth its two best experts. */
 function maskWeakGroups(b: GraphBuilder, scores: string, moe: MoeConfig): string {
   const perGroup = moe.experts / moe.groups;
-  const best = topK(b, b.reshape(scores, [-1, moe.groups, perGroup]), Math.min(2, perGroup))[0]!;
+  const best = topK(b, b.reshape(scores, [-1, moe.groups, perGroup]), Math.min(2, perGroup))[0];
   const worth = b.op('ReduceSum', [best, b.ints(-1)], reduceAttributes(0));
-  const chosen = topK(b, worth, moe.topkGroups)[1]!;
+  const chosen = topK(b, worth, moe.topkGroups)[1];
   const zeros = b.op('Expand', [b.float(0, DType.FLOAT), b.op('Shape', [worth], [attrInt('start', 0)])]);
   const ones = b.op('Expand', [b.float(1, DType.FLOAT), b.op('Shape', [chosen], [attrInt('start', 0)])]);
   const groupMask = b.op('ScatterElements', [zeros, chosen, ones], [attrInt('axis', 1)]);
@@ -112,7 +112,7 @@ function routedExperts(
 
   const gateUp = applied(b.weight(`${name}.experts.gate_up_proj`, [experts, 2 * expertFfn, hidden]), pairs);
   const [gate, up] = b.ops('Split', [gateUp], 2, [attrInt('axis', 1), attrInt('num_outputs', 2)]);
-  const inner = b.op('Mul', [activate(b, gate!, config.activation), up!]);
+  const inner = b.op('Mul', [activate(b, gate, config.activation), up]);
   const out = applied(b.weight(`${name}.experts.down_proj`, [experts, hidden, expertFfn]), inner);
   const weighed = b.op('Mul', [out, b.op('Unsqueeze', [b.reshape(routing.weights, [-1]), last])]);
   return b.op('ReduceSum', [b.reshape(weighed, [-1, topk, hidden]), b.ints(1)], reduceAttributes(0));

@@ -1,7 +1,7 @@
 /** Rotary positions (RoFormer, arXiv:2104.09864), half-split form: pairs are (i, i + dim/2). */
 import { DType } from '../../model/dtype.js';
 import { attrInt, INT64_MAX, type GraphBuilder } from '../builder.js';
-import type { Sequence } from './sequence.js';
+import { positionRow, type Sequence } from './sequence.js';
 
 /** cos and sin of every position and channel, [1, 1, S, dim]. */
 export interface RotaryTable {
@@ -18,7 +18,7 @@ export function rotaryTable(b: GraphBuilder, tokens: Sequence, dim: number, thet
   return b.scope('rotary_emb', () => {
     const half = dim / 2;
     const frequencies = Array.from({ length: half }, (_, i) => theta ** ((-2 * i) / dim));
-    const row = b.op('Unsqueeze', [tokens.positions, b.ints(0, 1)]);
+    const row = positionRow(b, tokens);
     const angles = b.op('MatMul', [
       b.floats(frequencies, [1, half, 1], DType.FLOAT),
       b.cast(row, DType.FLOAT),

@@ -23,3 +23,8 @@ export function sequenceOf(b: GraphBuilder, batch: string, length: string): Sequ
 export function range(b: GraphBuilder, size: string): string {
   return b.once(`range ${size}`, () => b.op('Range', [b.int(0), b.op('Squeeze', [size]), b.int(1)]));
 }
+
+/** Positions as a row [1, 1, S], from which masks and rotary angles are spread. */
+export function positionRow(b: GraphBuilder, tokens: Sequence): string {
+  return b.once(`row ${tokens.positions}`, () => b.op('Unsqueeze', [tokens.positions, b.ints(0, 1)]));
+}
