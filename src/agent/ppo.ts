@@ -1,0 +1,302 @@
+/**
+ * Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation (Schulman et al. 2016) and
+ * the details of "The 37 implementation details of PPO" (Huang et al. 2022) that matter for short episodes: whole
+ * episodes per update, advantages normalised per update, gradient clipping, learning rate annealed to zero.
+ */
+import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
+import type { Random } from '../util/random.js';
+import { Adam } from './adam.js';
+import type { TensorFlow } from './backend.js';
+import type { Environment, Observation } from './environment.js';
+import { packBatch, Scorer, segmentSum, width } from './scorer.js';
+
+export interface PpoOptions {
+  /** Episodes of one rollout, one environment each. */
+  readonly environments: number;
+  readonly epochs: number;
+  /** Steps of one gradient. */
+  readonly minibatch: number;
+  readonly learningRate: number;
+  /** Learning rate and entropy bonus at the end of the planned training, as a share of those at its start. */
+  readonly finalShare: number;
+  /** Trust region of the probability ratio. */
+  readonly clip: number;
+  readonly discount: number;
+  /** Weight of longer returns in the advantage (lambda of GAE). */
+  readonly traceDecay: number;
+  readonly entropyBonus: number;
+  readonly valueWeight: number;
+  readonly maxGradientNorm: number;
+  /** Units of each hidden layer. */
+  readonly hidden: number;
+}
+
+export const DEFAULT_PPO: PpoOptions = {
+  environments: 32,
+  epochs: 4,
+  minibatch: 128,
+  learningRate: 2e-3,
+  finalShare: 0.1,
+  clip: 0.2,
+  discount: 1,
+  traceDecay: 0.95,
+  entropyBonus: 0.02,
+  valueWeight: 0.5,
+  maxGradientNorm: 0.5,
+  hidden: 64,
+};
+
+/** One decision of a rollout and what came of it. */
+interface Transition {
+  readonly observation: Observation;
+  /** Place of the chosen option among the legal ones. */
+  readonly choice: number;
+  readonly logProbability: number;
+  readonly value: number;
+  reward: number;
+  advantage: number;
+  /** Target of the value. */
+  targetReturn: number;
+}
+
+/** After each update: mean undiscounted return of its episodes, and mean entropy of the policy in nats. */
+export interface PpoProgress {
+  readonly update: number;
+  readonly meanReturn: number;
+  readonly entropy: number;
+}
+
+/**
+ * Trains a policy until `progress()` reaches 1 and returns it. The caller disposes of it.
+ *
+ * @param makeEnvironment builds environment number i; all are of one spec
+ * @param progress share of the training done, 0..1; asked between episodes of a rollout as well, so that a budget holds
+ */
+export function trainPpo(
+  tf: TensorFlow,
+  makeEnvironment: (index: number) => Environment,
+  options: PpoOptions,
+  random: Random,
+  progress: () => number,
+  onUpdate?: (report: PpoProgress) => void,
+): Scorer {
+  const environments = Array.from({ length: options.environments }, (_, i) => makeEnvironment(i));
+  const scorer = new Scorer(tf, environments[0].spec, options.hidden, random.fork());
+  const adam = new Adam(tf, scorer.variables, options.maxGradientNorm);
+  for (let update = 0; progress() < 1; update++) {
+    const episodes = rollout(scorer, environments, options, random, progress);
+    if (episodes.length === 0) break;
+    for (const episode of episodes) estimateAdvantages(episode, options);
+    const transitions = episodes.flat();
+    normaliseAdvantages(transitions);
+    const share = 1 - (1 - options.finalShare) * Math.min(1, progress());
+    for (let epoch = 0; epoch < options.epochs; epoch++) {
+      random.shuffle(transitions);
+      for (let from = 0; from < transitions.length; from += options.minibatch) {
+        const minibatch = transitions.slice(from, from + options.minibatch);
+        adam.apply(lossGradients(scorer, minibatch, options, share), options.learningRate * share);
+      }
+    }
+    onUpdate?.({ update, meanReturn: meanReturn(episodes), entropy: meanEntropy(scorer, transitions) });
+  }
+  return scorer;
+}
+
+/** Plays one whole episode in every environment, all their decisions priced together; [] when the budget ends first. */
+function rollout(
+  scorer: Scorer,
+  environments: readonly Environment[],
+  options: PpoOptions,
+  random: Random,
+  progress: () => number,
+): Transition[][] {
+  const episodes: Transition[][] = environments.map(() => []);
+  const observations = environments.map((e) => e.reset(random.uint32()));
+  let active = environments.map((_, i) => i);
+  while (active.length > 0 && progress() < 1) {
+    const batch = packBatch(
+      scorer.spec,
+      active.map((i) => observations[i]),
+    );
+    const { scores, values } = scorer.infer(batch);
+    const still: number[] = [];
+    for (let t = 0; t < active.length; t++) {
+      if (progress() >= 1) return [];
+      const i = active[t];
+      const { choice, logProbability } = sample(scores, batch.rowStart[t], batch.rowStart[t + 1], random);
+      const step = environments[i].step(batch.rowOption[batch.rowStart[t] + choice]);
+      episodes[i].push({
+        observation: observations[i],
+        choice,
+        logProbability,
+        value: values[t],
+        reward: step.reward,
+        advantage: 0,
+        targetReturn: 0,
+      });
+      observations[i] = step.observation;
+      if (!step.terminated && !step.truncated) still.push(i);
+      // A cut episode goes on in value only: the last reward takes the value of what would have followed.
+      else if (step.truncated && !step.terminated)
+        episodes[i].at(-1)!.reward += options.discount * valueOf(scorer, step.observation);
+    }
+    active = still;
+  }
+  return episodes;
+}
+
+function valueOf(scorer: Scorer, observation: Observation): number {
+  return scorer.infer(packBatch(scorer.spec, [observation])).values[0];
+}
+
+/** Draws from softmax(scores[from..to)). */
+function sample(
+  scores: Float32Array,
+  from: number,
+  to: number,
+  random: Random,
+): { choice: number; logProbability: number } {
+  let total = 0;
+  for (let r = from; r < to; r++) total += Math.exp(scores[r]);
+  let left = random.next() * total;
+  let choice = 0;
+  for (let r = from; r < to; r++) {
+    choice = r - from;
+    left -= Math.exp(scores[r]);
+    if (left < 0) break;
+  }
+  return { choice, logProbability: scores[from + choice] - Math.log(total) };
+}
+
+/** GAE: A_t = sum over k of (discount * traceDecay)^k * delta_{t+k}, delta_t = r_t + discount * v_{t+1} - v_t. */
+function estimateAdvantages(episode: Transition[], { discount, traceDecay }: PpoOptions): void {
+  let nextValue = 0;
+  let advantage = 0;
+  for (let t = episode.length - 1; t >= 0; t--) {
+    const x = episode[t];
+    const delta = x.reward + discount * nextValue - x.value;
+    advantage = delta + discount * traceDecay * advantage;
+    x.advantage = advantage;
+    x.targetReturn = advantage + x.value;
+    nextValue = x.value;
+  }
+}
+
+function normaliseAdvantages(transitions: readonly Transition[]): void {
+  const n = transitions.length;
+  let mean = 0;
+  for (const x of transitions) mean += x.advantage / n;
+  let variance = 0;
+  for (const x of transitions) variance += (x.advantage - mean) ** 2 / n;
+  const scale = 1 / (Math.sqrt(variance) + 1e-8);
+  for (const x of transitions) x.advantage = (x.advantage - mean) * scale;
+}
+
+/** Gradient of: -E[min(ratio A, clip(ratio) A)] + valueWeight E[(v - R)^2] - entropyBonus E[H]. */
+function lossGradients(
+  scorer: Scorer,
+  minibatch: readonly Transition[],
+  options: PpoOptions,
+  share: number,
+): Float32Array[] {
+  const { tf, spec } = scorer;
+  const n = minibatch.length;
+  const batch = packBatch(
+    spec,
+    minibatch.map((x) => x.observation),
+  );
+  const column = (f: (x: Transition) => number): Tensor2D =>
+    tf.tensor2d(Float32Array.from(minibatch, f), [n, 1]);
+  const result = tf.tidy(() => {
+    const rows = tf.tensor2d(batch.rows, [batch.rowCount, width(spec)]);
+    const contexts = tf.tensor2d(batch.contexts, [n, spec.contextFeatures]);
+    const { segments, chosen } = indicators(
+      tf,
+      batch.rowStart,
+      minibatch.map((x) => x.choice),
+    );
+    const oldLog = column((x) => x.logProbability);
+    const advantage = column((x) => x.advantage);
+    const target = column((x) => x.targetReturn);
+    return scorer.gradients(() => {
+      const scores = scorer.scores(rows);
+      const weights = tf.exp(scores);
+      const total = segmentSum(tf, segments.matrix, segments.transposed, weights);
+      const logTotal = tf.log(total);
+      const logProbability = tf.sub(segmentSum(tf, chosen.matrix, chosen.transposed, scores), logTotal);
+      const ratio = tf.exp(tf.sub(logProbability, oldLog));
+      const clipped = tf.clipByValue(ratio, 1 - options.clip, 1 + options.clip);
+      const gain = tf.mean(tf.minimum(tf.mul(ratio, advantage), tf.mul(clipped, advantage)));
+      const meanScore = tf.div(
+        segmentSum(tf, segments.matrix, segments.transposed, tf.mul(weights, scores)),
+        total,
+      );
+      const entropy = tf.mean(tf.sub(logTotal, meanScore));
+      const valueLoss = tf.mean(tf.square(tf.sub(scorer.values(contexts), target)));
+      return tf.sub<Scalar>(
+        tf.sub(tf.mul(valueLoss, options.valueWeight), gain),
+        tf.mul(entropy, options.entropyBonus * share),
+      );
+    }).gradients;
+  });
+  return result;
+}
+
+interface Indicator {
+  readonly matrix: Tensor2D;
+  readonly transposed: Tensor2D;
+}
+
+/** 0/1 matrices [steps, rows]: which rows belong to a step, and which row the step chose. */
+function indicators(
+  tf: TensorFlow,
+  rowStart: Int32Array,
+  choices: readonly number[],
+): { segments: Indicator; chosen: Indicator } {
+  const n = choices.length;
+  const rows = rowStart[n];
+  const make = (first: (t: number) => number, last: (t: number) => number): Indicator => {
+    const data = new Float32Array(n * rows);
+    const transposed = new Float32Array(n * rows);
+    for (let t = 0; t < n; t++)
+      for (let r = first(t); r < last(t); r++) {
+        data[t * rows + r] = 1;
+        transposed[r * n + t] = 1;
+      }
+    return { matrix: tf.tensor2d(data, [n, rows]), transposed: tf.tensor2d(transposed, [rows, n]) };
+  };
+  const pick = (t: number): number => rowStart[t] + choices[t];
+  return {
+    segments: make(
+      (t) => rowStart[t],
+      (t) => rowStart[t + 1],
+    ),
+    chosen: make(pick, (t) => pick(t) + 1),
+  };
+}
+
+function meanReturn(episodes: readonly Transition[][]): number {
+  let sum = 0;
+  for (const e of episodes) for (const x of e) sum += x.reward;
+  return sum / Math.max(1, episodes.length);
+}
+
+function meanEntropy(scorer: Scorer, transitions: readonly Transition[]): number {
+  const batch = packBatch(
+    scorer.spec,
+    transitions.slice(0, 128).map((x) => x.observation),
+  );
+  const { scores } = scorer.infer(batch);
+  let sum = 0;
+  for (let t = 0; t < batch.stepCount; t++) {
+    let total = 0;
+    let weighted = 0;
+    for (let r = batch.rowStart[t]; r < batch.rowStart[t + 1]; r++) {
+      const w = Math.exp(scores[r]);
+      total += w;
+      weighted += w * scores[r];
+    }
+    sum += Math.log(total) - weighted / total;
+  }
+  return sum / batch.stepCount;
+}
