@@ -20,14 +20,14 @@ export function checkVersions(
   report: Report,
 ): void {
   const { irVersion } = model;
-  if (irVersion === undefined || irVersion <= 0) {
-    report.fail('model', `expected an ir_version of at least 1, found ${irVersion ?? 'none'}`);
-  }
-  if (irVersion > NEWEST_IR_VERSION) {
+  // Old Windows ML exporters left it out altogether; a version that is there has to make sense.
+  if (irVersion === undefined) report.warn('versions', 'model', 'no ir_version');
+  else if (irVersion <= 0) report.fail('model', `expected an ir_version of at least 1, found ${irVersion}`);
+  if (irVersion !== undefined && irVersion > NEWEST_IR_VERSION) {
     const message = `IR version ${irVersion} is newer than ${NEWEST_IR_VERSION}: what is unknown is kept, not understood`;
     report.warn('versions', 'model', message);
   }
-  if (model.opsetImport.length === 0 && irVersion >= FIRST_IR_WITH_OPSETS) {
+  if (model.opsetImport.length === 0 && (irVersion ?? 0) >= FIRST_IR_WITH_OPSETS) {
     report.warn('versions', 'model', 'no opset_import: the operators are taken to be of the newest version');
   }
   checkImports(model.opsetImport, 'model', report);
@@ -71,7 +71,7 @@ function checkDomains(model: ModelProto, regions: readonly Region[], callee: Cal
       report.warn(
         'nodes of domains that are not imported',
         nodeLabel(region, i),
-        `the domain ${quote(domain)} is not imported`,
+        `the domain ${quote(domain || 'ai.onnx')} is not imported`,
       );
     }
   }
