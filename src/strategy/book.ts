@@ -1,0 +1,203 @@
+/**
+ * The book of strategies: for every way to divide the devices, the best way to split each layer class and what it then
+ * costs. Strategies are solved once per set of degrees (at a microbatch of one); their costs once per microbatch.
+ */
+import type { Cluster } from '../cluster/index.js';
+import { RECOMPUTE_KINDS } from '../cost/types.js';
+import type { ClassCosts, CostProvider, Phase, Precision, ShardKey } from '../cost/types.js';
+import type { Graph, Segmentation } from '../graph/index.js';
+import { AXIS_SEQUENCE } from '../graph/index.js';
+import type { ExpertTraffic } from './experts.js';
+import { expertTraffic } from './experts.js';
+import { KernelClock } from './kernels.js';
+import type { GraphFacts, Layer } from './layer.js';
+import { extractLayer, graphFacts, markSequence } from './layer.js';
+import { blockOptions } from './options.js';
+import { priceLayer } from './price.js';
+import { refineFactors } from './refine.js';
+import type { RankScale } from './scale.js';
+import { tensorBytes } from './scale.js';
+import type { Boundary, LayerStrategy } from './solve.js';
+import { boundarySpec, solveLayer } from './solve.js';
+
+export interface BookOptions {
+  readonly phase: Phase;
+  readonly precision: Precision;
+}
+
+/** Tensor-parallel degrees beyond this are not offered: no published run goes further, and heads rarely divide. */
+const MAX_TP = 64;
+
+export const FLOAT_BYTES: Readonly<Record<Precision, number>> = { fp32: 4, tf32: 4, fp16: 2, bf16: 2, fp8: 2 };
+
+export class StrategyBook implements CostProvider {
+  private readonly facts: GraphFacts;
+  private readonly layers: readonly Layer[];
+  private readonly traffic: readonly ExpertTraffic[];
+  private readonly strategyCache = new Map<string, readonly LayerStrategy[]>();
+  private readonly costCache = new Map<string, ClassCosts>();
+
+  constructor(
+    readonly graph: Graph,
+    readonly segmentation: Segmentation,
+    readonly cluster: Cluster,
+    readonly options: BookOptions,
+  ) {
+    this.facts = graphFacts(graph, segmentation);
+    this.layers = Array.from({ length: segmentation.classCount }, (_, c) => {
+      const layer = extractLayer(graph, segmentation, this.facts, c);
+      refineFactors(layer);
+      markSequence(layer);
+      return layer;
+    });
+    this.traffic = this.layers.map(expertTraffic);
+  }
+
+  /** Largest number of experts any layer looks up; 1 when there are none. */
+  get experts(): number {
+    return this.traffic.reduce((most, t) => Math.max(most, t.experts), 1);
+  }
+
+  /** True when a sequence axis was found, so that context and sequence parallelism have something to split. */
+  get hasSequence(): boolean {
+    return this.layers.some((l) => l.blocks.some((b) => b.axes.includes(AXIS_SEQUENCE)));
+  }
+
+  /** Degrees (up to `limit`) at which the largest weights are really split in that many parts. */
+  tpChoices(limit: number): number[] {
+    const choices = [1];
+    for (let tp = 2; tp <= Math.min(limit, MAX_TP); tp++) if (this.splitsWeights(tp)) choices.push(tp);
+    return choices;
+  }
+
+  /** True when more than half of the parameters are divided in `tp`. */
+  private splitsWeights(tp: number): boolean {
+    let split = 0;
+    let total = 0;
+    this.layers.forEach((layer, c) => {
+      const size = this.segmentation.classSize[c]!;
+      const options = blockOptions(layer, tp, tp);
+      for (const tensor of layer.tensors) {
+        if (!tensor.isParameter) continue;
+        total += size * tensor.elements;
+        const isSplit = tensor.consumers.some(({ block, slot }) =>
+          options[block]!.some((o) => o.inputSpecs[slot]!.shards === tp),
+        );
+        if (isSplit) split += size * tensor.elements;
+      }
+    });
+    return split > total / 2;
+  }
+
+  /** The chosen strategy of every class. */
+  strategies(key: ShardKey): readonly LayerStrategy[] {
+    const id = `${key.tp}/${key.cp}/${key.ep}/${key.etp}/${key.deviceGroup}`;
+    let found = this.strategyCache.get(id);
+    if (!found) {
+      found = this.solve(key);
+      this.strategyCache.set(id, found);
+    }
+    return found;
+  }
+
+  costs(key: ShardKey): ClassCosts {
+    const id = `${key.tp}/${key.cp}/${key.ep}/${key.etp}/${key.deviceGroup}/${key.microbatch}`;
+    let found = this.costCache.get(id);
+    if (!found) {
+      found = this.price(key);
+      this.costCache.set(id, found);
+    }
+    return found;
+  }
+
+  private scale(key: ShardKey): RankScale {
+    return {
+      batch: key.microbatch / this.graph.referenceBatch,
+      cp: key.cp,
+      floatBytes: FLOAT_BYTES[this.options.precision],
+    };
+  }
+
+  private clock(key: ShardKey): KernelClock {
+    return new KernelClock(this.cluster, key, this.options.precision);
+  }
+
+  /** Solves all classes for both layouts between layers and keeps the layout that is faster for the whole model. */
+  private solve(key: ShardKey): readonly LayerStrategy[] {
+    const unit: ShardKey = { ...key, microbatch: 1 };
+    const scale = this.scale(unit);
+    const clock = this.clock(unit);
+    const trains = this.options.phase === 'train';
+    const options = this.layers.map((layer) => blockOptions(layer, key.tp, key.etp));
+    const boundaries: Boundary[] = ['replicated'];
+    if (key.tp > 1 && this.graph.sequenceLength % (key.tp * key.cp) === 0 && this.hasSequence) boundaries.push('sequence');
+    let best: readonly LayerStrategy[] | null = null;
+    let bestSec = Infinity;
+    for (const boundary of boundaries) {
+      let sec = 0;
+      const solved = this.layers.map((layer, c) => {
+        const strategy = solveLayer(layer, options[c]!, key.tp, boundary, {
+          trains,
+          blockSec: (b, option) => {
+            const s = clock.blockSec(layer, layer.blocks[b]!, option, scale);
+            return s.forward + s.statistics + (trains ? s.backwardInput + s.backwardWeight + s.statistics : 0);
+          },
+          collectiveSec: (kind, t) =>
+            kind === 'none' || kind === 'slice'
+              ? 0
+              : clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t]!, scale)),
+        });
+        if (strategy === null) throw new Error('internal: a layer has no legal sharding, not even replication');
+        sec += strategy.costSec * this.segmentation.classSize[c]!;
+        return strategy;
+      });
+      if (sec < bestSec) {
+        best = solved;
+        bestSec = sec;
+      }
+    }
+    return best!;
+  }
+
+  private price(key: ShardKey): ClassCosts {
+    const { classCount, segmentCount, cutElements } = this.segmentation;
+    const column = (): Float64Array => new Float64Array(classCount);
+    const perPolicy = (): Float64Array[] => Array.from({ length: RECOMPUTE_KINDS }, column);
+    const costs: ClassCosts = {
+      key,
+      forwardSec: column(),
+      backwardInputSec: column(),
+      backwardWeightSec: column(),
+      tpForwardSec: column(),
+      tpBackwardSec: column(),
+      cpForwardSec: column(),
+      cpBackwardSec: column(),
+      epForwardSec: column(),
+      epBackwardSec: column(),
+      recomputeSec: perPolicy(),
+      savedBytes: perPolicy(),
+      transientBytes: perPolicy(),
+      denseParameters: column(),
+      expertParameters: column(),
+      cacheBytes: column(),
+      forwardFlop: column(),
+      backwardFlop: column(),
+      memoryTrafficBytes: column(),
+      networkBytes: column(),
+      cutBytes: new Float64Array(segmentCount + 1),
+    };
+    const scale = this.scale(key);
+    const clock = this.clock(key);
+    const strategies = this.strategies(key);
+    strategies.forEach((strategy, c) =>
+      priceLayer(costs, strategy, this.traffic[c]!, key, scale, clock, this.options.phase),
+    );
+    const split = strategies[0]?.boundary === 'sequence' ? key.tp : 1;
+    for (let s = 0; s <= segmentCount; s++) {
+      costs.cutBytes[s] = ((cutElements[s] ?? 0) * scale.batch * scale.floatBytes) / (key.cp * split);
+    }
+    return costs;
+  }
+}
+
+export { boundarySpec };

@@ -1,0 +1,236 @@
+/**
+ * Seconds of a layer's kernels and collectives on one rank: reads matrix extents off the block's factors and asks the
+ * cost formulas. One clock per device kind and set of degrees.
+ */
+import type { Cluster, Device, Topology } from '../cluster/index.js';
+import { collectiveTimeSec } from '../cost/collective.js';
+import { attentionTimeSec, elementwiseTimeSec, gemmTimeSec } from '../cost/compute.js';
+import type { Precision, ShardKey } from '../cost/types.js';
+import { AXIS_SEQUENCE } from '../graph/index.js';
+import type { Layer, LayerBlock } from './layer.js';
+import type { BlockOption } from './options.js';
+import { isExpertBlock } from './options.js';
+import type { Reshard } from './reshard.js';
+import type { RankScale } from './scale.js';
+import { localSize, tensorElements, touchedBytes, workScale } from './scale.js';
+
+export interface BlockSeconds {
+  forward: number;
+  backwardInput: number;
+  backwardWeight: number;
+  /** All-reduce of row statistics in each direction. */
+  statistics: number;
+}
+
+/** Extents of a matrix product on one rank. */
+interface MatrixExtents {
+  batch: number;
+  m: number;
+  n: number;
+  k: number;
+}
+
+/** fp32 maximum and sum of a row. */
+const STATISTICS_BYTES = 8;
+
+export class KernelClock {
+  private readonly device: Device;
+  private readonly topology: Topology;
+
+  constructor(
+    cluster: Cluster,
+    private readonly key: ShardKey,
+    private readonly precision: Precision,
+  ) {
+    const group = cluster.groups[key.deviceGroup]!;
+    this.device = group.device;
+    this.topology = { levels: group.levels, deviceCount: cluster.deviceCount };
+  }
+
+  /** A collective over the tensor-parallel group; `bytes` of the whole tensor. */
+  tensorParallelSec(kind: Exclude<Reshard, 'none' | 'slice'>, bytes: number): number {
+    return collectiveTimeSec(kind, bytes, { size: this.key.tp, stride: 1 }, this.topology);
+  }
+
+  /** A collective over the context-parallel group; `bytes` of the whole tensor. */
+  contextParallelSec(kind: 'allGather' | 'reduceScatter', bytes: number): number {
+    return collectiveTimeSec(kind, bytes, { size: this.key.cp, stride: this.key.tp }, this.topology);
+  }
+
+  /** Tokens to experts or back; `bytes` that one rank holds. */
+  expertParallelSec(bytes: number): number {
+    return collectiveTimeSec('allToAll', bytes, { size: this.key.ep, stride: this.key.etp }, this.topology);
+  }
+
+  blockSec(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): BlockSeconds {
+    const sec = this.kernelSec(layer, block, option, scale);
+    if (block.source.gradInputFlop <= 0 && !this.passesGradient(layer, block)) sec.backwardInput = 0;
+    if (option.splitsStatistics) sec.statistics = this.statisticsSec(layer, block, option, scale);
+    return sec;
+  }
+
+  /** Views and copies have no gradient FLOP but still move bytes backward. */
+  private passesGradient(layer: Layer, block: LayerBlock): boolean {
+    return block.outputs.some((t) => layer.tensors[t]!.carriesGradient);
+  }
+
+  private kernelSec(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): BlockSeconds {
+    const { source } = block;
+    if (source.kind === 'gemm' || source.kind === 'groupedGemm') {
+      const extents = this.matrixExtents(layer, block, option, scale);
+      if (extents !== null) return this.matrixSec(block, extents);
+    }
+    if (source.kind === 'conv') return this.matrixSec(block, this.convExtents(layer, block, option, scale));
+    if (source.kind === 'attention') return this.attentionSec(layer, block, option, scale);
+    const flop = source.flop * workScale(block, option, scale);
+    const bytes =
+      source.kind === 'lookup'
+        ? this.lookupBytes(layer, block, option, scale)
+        : touchedBytes(layer, block, option, scale);
+    const forward = isView(layer, block) ? 0 : elementwiseTimeSec(this.device, bytes, flop);
+    return { forward, backwardInput: 2 * forward, backwardWeight: 0, statistics: 0 };
+  }
+
+  private matrixSec(block: LayerBlock, e: MatrixExtents): BlockSeconds {
+    const gemm = (batch: number, m: number, n: number, k: number): number =>
+      gemmTimeSec(this.device, this.precision, batch, m, n, k);
+    return {
+      forward: gemm(e.batch, e.m, e.n, e.k),
+      backwardInput: block.source.gradInputFlop > 0 ? gemm(e.batch, e.m, e.k, e.n) : 0,
+      backwardWeight: block.source.gradWeightFlop > 0 ? gemm(e.batch, e.k, e.n, e.m) : 0,
+      statistics: 0,
+    };
+  }
+
+  /** M indexes the first operand and the output, N the second and the output, K both operands; the rest is a batch. */
+  private matrixExtents(
+    layer: Layer,
+    block: LayerBlock,
+    option: BlockOption,
+    scale: RankScale,
+  ): MatrixExtents | null {
+    const k = block.kinds.flatMap((kind, f) => (kind === 'contraction' ? [f] : []));
+    const operands = block.inputs
+      .map((_, slot) => slot)
+      .filter((slot) => k.length > 0 && k.every((f) => block.inputDims[slot]?.some((d) => d.includes(f))));
+    if (operands.length < 2) return null;
+    const [a, b] = operands as [number, number];
+    const inA = (f: number): boolean => block.inputDims[a]!.some((d) => d.includes(f));
+    const inB = (f: number): boolean => block.inputDims[b]!.some((d) => d.includes(f));
+    const e: MatrixExtents = { batch: 1, m: 1, n: 1, k: 1 };
+    let sampled = false;
+    let experts = 1;
+    for (let f = 0; f < block.sizes.length; f++) {
+      const size = localSize(block, option, f, scale);
+      if (size !== Math.ceil(block.sizes[f]! / option.shards[f]!) && block.axes[f] !== AXIS_SEQUENCE) sampled = true;
+      if (block.kinds[f] === 'lookup') experts = Math.max(1, Math.ceil(block.sizes[f]! / this.key.ep));
+      else if (k.includes(f)) e.k *= size;
+      else if (inA(f) && inB(f)) e.batch *= size;
+      else if (inB(f)) e.n *= size;
+      else e.m *= size;
+    }
+    if (block.perSample && !sampled && scale.batch !== 1) e.m *= scale.batch;
+    if (isExpertBlock(block)) {
+      // Which operand holds the tokens is told by the parameter: tokens are spread evenly over the experts of a rank.
+      if (layer.tensors[block.inputs[a]!]!.isParameter) [e.m, e.n] = [e.n, e.m];
+      e.m = Math.max(1, (e.m * e.batch) / experts);
+      e.batch = experts;
+    }
+    return e;
+  }
+
+  private convExtents(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): MatrixExtents {
+    const output = layer.tensors[block.outputs[0]!]!;
+    const outElements = Math.max(1, tensorElements(output, scale) / option.outputSpecs[0]!.shards);
+    const flop = block.source.flop * workScale(block, option, scale);
+    const weight = block.inputs.map((t) => layer.tensors[t]!).find((t) => t.isParameter);
+    const k = Math.max(1, flop / (2 * outElements));
+    const n = weight ? Math.max(1, Math.min(outElements, weight.elements / k / option.ways)) : 1;
+    return { batch: 1, m: Math.max(1, outElements / n), n, k };
+  }
+
+  private attentionSec(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): BlockSeconds {
+    const shape = attentionShape(layer, block, option, scale);
+    const args = [shape.batch, shape.heads, shape.kvHeads, shape.queries, shape.keys, shape.headDim] as const;
+    const causal = block.source.causal;
+    return {
+      forward: attentionTimeSec(this.device, this.precision, ...args, causal),
+      backwardInput: attentionTimeSec(this.device, this.precision, ...args, causal, true),
+      backwardWeight: 0,
+      statistics: 0,
+    };
+  }
+
+  /** A table is read only where it is indexed. */
+  private lookupBytes(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): number {
+    let bytes = 0;
+    block.outputs.forEach((t, slot) => {
+      bytes += (2 * tensorElements(layer.tensors[t]!, scale) * scale.floatBytes) / option.outputSpecs[slot]!.shards;
+    });
+    return bytes;
+  }
+
+  private statisticsSec(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): number {
+    const normalized = block.kinds.reduce(
+      (size, kind, f) => (kind === 'normalized' && option.shards[f]! > 1 ? size * block.sizes[f]! : size),
+      1,
+    );
+    const widest = [...block.inputs, ...block.outputs].reduce((most, t) => {
+      const tensor = layer.tensors[t]!;
+      return tensor.isParameter || tensor.isConstant ? most : Math.max(most, tensorElements(tensor, scale));
+    }, 0);
+    return this.tensorParallelSec('allReduce', (widest / normalized) * STATISTICS_BYTES);
+  }
+}
+
+/** A block of nothing but views costs nothing. */
+function isView(layer: Layer, block: LayerBlock): boolean {
+  return block.source.touchedElements === 0 && block.outputs.every((t) => layer.tensors[t]!.elements >= 0);
+}
+
+interface AttentionShape {
+  batch: number;
+  heads: number;
+  kvHeads: number;
+  queries: number;
+  keys: number;
+  headDim: number;
+}
+
+/**
+ * Reads heads and lengths off the factors: queries index the output and not the keys; keys index two inputs and no
+ * output; the head dimension of the values indexes the output and is not a head; heads index all.
+ */
+function attentionShape(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): AttentionShape {
+  const size = (f: number): number => localSize(block, option, f, scale);
+  const inOutput = (f: number): boolean => block.outputDims.some((dims) => dims?.some((d) => d.includes(f)));
+  const activations = block.inputs
+    .map((t, slot) => ({ tensor: layer.tensors[t]!, dims: (block.inputDims[slot] ?? []).flat() }))
+    .filter(({ tensor }) => tensor.isFloat && tensor.carriesGradient);
+  const count = (f: number): number => activations.filter((x) => x.dims.includes(f)).length;
+  const shape = { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys: 1, headDim: 1 };
+  let sampled = false;
+  let outputWidth = 1;
+  for (let f = 0; f < block.sizes.length; f++) {
+    const s = size(f);
+    if (inOutput(f)) outputWidth *= s;
+    if (block.axes[f] !== 0 && block.axes[f] !== AXIS_SEQUENCE) {
+      shape.batch *= s;
+      sampled = true;
+    } else if (!inOutput(f)) {
+      // Contracted: keys (in K and V) or the head dimension of the scores (in Q and K, no axis of tokens).
+      if (block.kinds[f] === 'normalized' || block.axes[f] === AXIS_SEQUENCE) shape.keys *= s;
+    } else if (count(f) >= activations.length && activations.length > 1) {
+      shape.heads *= s;
+      shape.kvHeads *= s;
+    } else if (block.axes[f] === AXIS_SEQUENCE) shape.queries *= s;
+  }
+  if (block.perSample && !sampled) shape.batch *= scale.batch;
+  // What is left of the output once batch, heads and queries are told: group heads and head dimension together.
+  const flop = block.source.flop * workScale(block, option, scale);
+  const rows = shape.batch * shape.heads * Math.max(1, shape.queries) * Math.max(1, shape.keys);
+  const width = flop / (4 * rows * (block.source.causal ? 0.5 : 1));
+  shape.headDim = Math.max(1, Math.min(256, width));
+  shape.heads = Math.max(1, (shape.heads * width) / shape.headDim);
+  return shape;
+}
