@@ -74,6 +74,26 @@ export interface Graph {
   /** Tokens (or samples where there is no sequence axis) per batch element; the length of the sequence axis, or 1. */
   readonly sequenceLength: number;
 
+  /**
+   * Tensor -> the tensor whose memory it is: itself, or the one it is a view of (reshape, split of nothing), or for a
+   * weight read under several names (tied, stored twice by the exporter as a view) the first of them. Count memory once
+   * per distinct value.
+   */
+  readonly storage: Int32Array;
+  /** Tensor -> 1 when the backward pass computes a gradient with respect to it. */
+  readonly tensorNeedsGrad: Uint8Array;
+  /** Tensor -> 1 when it is a mask that lets position q see no position k > q (see graph/causal). */
+  readonly tensorTriangular: Uint8Array;
+  /** Node -> 1 when its FLOP were halved because only the lower triangle of its scores is needed. */
+  readonly nodeCausal: Uint8Array;
+  /** Node of the loss, -1 for none (inference, or a graph that holds its own training ops). */
+  readonly lossNode: number;
+  readonly phase: 'train' | 'inference';
+  /** True when the graph takes cached keys and values as inputs: a decoding graph. */
+  readonly hasCache: boolean;
+  /** True when the graph already holds gradients or optimizer steps; its nodes are costed as they stand. */
+  readonly isTrainingGraph: boolean;
+
   readonly warnings: readonly string[];
   /** Operators that are not known, costed by bytes: `op` -> count. */
   readonly unknownOps: readonly { readonly op: string; readonly count: number }[];
@@ -147,6 +167,8 @@ export interface Segmentation {
   readonly sharedParameter: Int32Array;
   readonly sharedStart: Int32Array;
   readonly sharedSegment: Int32Array;
+  /** Elements of each shared parameter (parallel to `sharedParameter`); absent: their reduction across stages is not priced. */
+  readonly sharedElements?: Float64Array;
   /** Number of repeated layers: segments in the largest repeated class (0 when nothing repeats). */
   readonly layers: number;
 }

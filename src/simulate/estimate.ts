@@ -1,0 +1,203 @@
+/**
+ * The fast fidelity: prices a candidate in microseconds, for search. Stage costs are differences of prefix sums, the
+ * pipeline is a closed form or a recurrence (`pipeline`), collectives are remembered (`network`). Nothing is allocated
+ * once every table and recompute vector in use has been seen.
+ */
+import type { Candidate, MemoryBreakdown } from '../plan/types.js';
+import { planBound } from './bound.js';
+import { EnergyMeter } from './power.js';
+import { StageLoad } from './load.js';
+import { emptyMemory, rankMemory } from './memory.js';
+import { DEFAULT_OVERLAP } from './overlap.js';
+import type { OverlapProfile } from './overlap.js';
+import { PipelineTimer } from './pipeline.js';
+import type { Estimate, PlanProblem, Simulator } from './types.js';
+
+export function createSimulator(problem: PlanProblem, overlap: OverlapProfile = DEFAULT_OVERLAP): Simulator {
+  return new Estimator(problem, overlap);
+}
+
+/** A result to reuse between calls; its per-rank memory grows on demand. */
+export function createEstimate(): Estimate {
+  return {
+    fits: false,
+    stepTimeSec: Infinity,
+    breakdown: {
+      computeSec: 0,
+      recomputeSec: 0,
+      tensorParallelSec: 0,
+      contextParallelSec: 0,
+      expertParallelSec: 0,
+      pipelineTransferSec: 0,
+      bubbleSec: 0,
+      dataParallelExposedSec: 0,
+      optimizerSec: 0,
+    },
+    tokensPerSec: 0,
+    mfu: 0,
+    hfu: 0,
+    peakMemoryBytes: 0,
+    memoryCapacityBytes: 0,
+    overflowBytes: 0,
+    worstRank: 0,
+    rankCount: 0,
+    memory: [] as MemoryBreakdown[],
+    energyJoulesPerStep: 0,
+    costPerStep: 0,
+    planBoundSec: 0,
+  };
+}
+
+class Estimator implements Simulator {
+  evaluations = 0;
+  private readonly load: StageLoad;
+  private readonly timer = new PipelineTimer();
+  private readonly energy: EnergyMeter;
+  private readonly peakFlopPerSec: number;
+
+  constructor(
+    readonly problem: PlanProblem,
+    overlap: OverlapProfile,
+  ) {
+    this.load = new StageLoad(problem, overlap);
+    this.energy = new EnergyMeter(problem);
+    this.peakFlopPerSec = clusterPeak(problem);
+  }
+
+  estimate(c: Candidate, out: Estimate): Estimate {
+    this.evaluations++;
+    const { problem, load } = this;
+    load.fill(c);
+    this.time(c, out);
+    this.memory(c, out);
+    const step = out.stepTimeSec;
+    const modelFlop =
+      (problem.forwardFlopPerSequence + (problem.phase === 'train' ? problem.backwardFlopPerSequence : 0)) *
+      problem.globalBatch;
+    out.tokensPerSec = (problem.globalBatch * problem.sequenceLength) / step;
+    out.mfu = modelFlop / (step * this.peakFlopPerSec);
+    out.hfu = out.mfu * (1 + repeatedShare(load, problem));
+    this.energy.fill(load, c, out);
+    out.planBoundSec = Math.min(planBound(problem, load), step);
+    return out;
+  }
+
+  private time(c: Candidate, out: Estimate): void {
+    const { load, timer } = this;
+    const { pp, vpp, microbatches } = load;
+    if (this.problem.phase === 'train')
+      timer.train(c.schedule, pp, vpp, microbatches, load.forwardSec, load.backwardSec, load.transferSec);
+    else timer.infer(pp, microbatches, load.forwardSec, load.transferSec);
+    // Ranks that share a tied parameter meet after the last of them has finished.
+    const finish = timer.finishSec;
+    let meet = 0;
+    if (load.tiedSec > 0)
+      for (let r = 0; r < pp; r++) if (load.rankIsTied(r) && finish[r]! > meet) meet = finish[r]!;
+    let step = -1;
+    let critical = 0;
+    for (let r = 0; r < pp; r++) {
+      const tail = load.reduceExposedSec[r]! + load.gatherExposedSec[r]! + load.optimizerSec[r]!;
+      const end = (load.tiedSec > 0 && load.rankIsTied(r) ? meet + load.tiedSec : finish[r]!) + tail;
+      if (end > step) {
+        step = end;
+        critical = r;
+      }
+    }
+    out.stepTimeSec = step;
+    this.explainRank(c, critical, step, out);
+  }
+
+  /** Splits the step of one rank into parts that add up to it; what is not work is transfers, then bubble. */
+  private explainRank(c: Candidate, r: number, step: number, out: Estimate): void {
+    const { load } = this;
+    const { pp, virtualStages, microbatches } = load;
+    const train = this.problem.phase === 'train';
+    const table = load.tableOf[r]!;
+    let compute = 0;
+    let recompute = 0;
+    let tp = 0;
+    let cp = 0;
+    let ep = 0;
+    let shard = 0;
+    for (let v = r; v < virtualStages; v += pp) {
+      const from = c.stageStart[v]!;
+      const to = c.stageStart[v + 1]!;
+      compute += table.computeSec[to]! - table.computeSec[from]!;
+      tp += table.tpSec[to]! - table.tpSec[from]!;
+      cp += table.cpSec[to]! - table.cpSec[from]!;
+      ep += table.epSec[to]! - table.epSec[from]!;
+      recompute += load.recomputeSec[v]!;
+      shard += load.shardForwardSec[v]! + load.shardBackwardSec[v]!;
+    }
+    const b = out.breakdown;
+    b.computeSec = microbatches * compute;
+    b.recomputeSec = microbatches * recompute;
+    b.tensorParallelSec = microbatches * tp;
+    b.contextParallelSec = microbatches * cp;
+    b.expertParallelSec = microbatches * ep;
+    b.dataParallelExposedSec =
+      microbatches * shard +
+      load.reduceExposedSec[r]! +
+      load.gatherExposedSec[r]! +
+      (load.rankIsTied(r) ? load.tiedSec : 0);
+    b.optimizerSec = load.optimizerSec[r]!;
+    const work =
+      b.computeSec +
+      b.recomputeSec +
+      b.tensorParallelSec +
+      b.contextParallelSec +
+      b.expertParallelSec +
+      b.dataParallelExposedSec +
+      b.optimizerSec;
+    let transfers = 0;
+    for (let v = 1; v < virtualStages; v++) transfers += load.transferSec[v]!;
+    // Under 1F1B the round trip of transfers is waited for once every pp microbatches (see pipeline.ts).
+    const trips = c.schedule === '1f1b' && train ? 1 + Math.floor((microbatches - 1) / pp) : 1;
+    const idle = Math.max(0, step - work);
+    b.pipelineTransferSec = Math.min(idle, (train ? 2 : 1) * trips * transfers);
+    b.bubbleSec = idle - b.pipelineTransferSec;
+  }
+
+  private memory(c: Candidate, out: Estimate): void {
+    const { load, problem } = this;
+    const { pp } = load;
+    const capacity = load.layout.capacityBytes;
+    while (out.memory.length < pp) out.memory.push(emptyMemory());
+    out.rankCount = pp;
+    let worst = 0;
+    let least = Infinity;
+    for (let r = 0; r < pp; r++) {
+      rankMemory(problem, load, c, r, out.memory[r]!);
+      const headroom = capacity[r]! - out.memory[r]!.totalBytes;
+      if (headroom < least) {
+        least = headroom;
+        worst = r;
+      }
+    }
+    out.worstRank = worst;
+    out.peakMemoryBytes = out.memory[worst]!.totalBytes;
+    out.memoryCapacityBytes = capacity[worst]!;
+    out.overflowBytes = Math.max(0, -least);
+    out.fits = least >= 0;
+  }
+}
+
+/** FLOP run twice, as a share of the model's. */
+function repeatedShare(load: StageLoad, problem: PlanProblem): number {
+  if (problem.phase !== 'train') return 0;
+  const segments = problem.segmentation.segmentCount;
+  const model = load.tableOf[0]!.flop[segments]!;
+  return model === 0 ? 0 : load.policyOf[0]!.recomputeFlop[segments]! / model;
+}
+
+/** Datasheet peak of all devices in use together at the problem's precision: the denominator of MFU. */
+function clusterPeak(problem: PlanProblem): number {
+  let peak = 0;
+  let left = problem.devices;
+  for (const group of problem.cluster.groups) {
+    const used = Math.min(left, group.deviceCount);
+    peak += used * (group.device.peakFlopPerSec[problem.precision] / group.speed);
+    left -= used;
+  }
+  return peak;
+}

@@ -1,0 +1,295 @@
+/**
+ * What a candidate asks of every virtual stage and pipeline rank: seconds per microbatch, seconds per step, bytes.
+ * Both fidelities start here: `estimate` runs a recurrence over these numbers, `engine` plays them out as events.
+ *
+ * Columns are indexed by virtual stage v (model order, on rank v % pp) or by pipeline rank r, and valid up to
+ * pp * vpp or pp. They are overwritten by the next `fill`.
+ */
+import { dataParallelOf, expertShards, microbatchesOf } from '../plan/candidate.js';
+import type { Candidate } from '../plan/types.js';
+import { Layout } from './layout.js';
+import { ALL_GATHER, ALL_REDUCE, Network, POINT_TO_POINT, REDUCE_SCATTER } from './network.js';
+import type { OverlapProfile } from './overlap.js';
+import { stateBytesOf, updateBytesPerParameter } from './state.js';
+import type { StateBytes } from './state.js';
+import { TableCache } from './table.js';
+import type { PolicyView, TableView } from './table.js';
+import { TiedParameters } from './tied.js';
+import type { PlanProblem } from './types.js';
+
+export class StageLoad {
+  readonly layout: Layout;
+  private readonly network: Network;
+  private readonly tables: TableCache;
+  private readonly tied: TiedParameters;
+
+  pp = 1;
+  vpp = 1;
+  virtualStages = 1;
+  microbatches = 1;
+  state: StateBytes = { param: 2, grad: 4, optimizer: 12 };
+
+  // per virtual stage, of one microbatch
+  /** All of the forward and of the backward task: compute, exposed collectives, recomputation (in backward). */
+  forwardSec = new Float64Array(32);
+  backwardSec = new Float64Array(32);
+  /** Parts of both tasks, for the breakdown. The rest is compute. */
+  recomputeSec = new Float64Array(32);
+  /** Exposed ZeRO traffic of every microbatch: parameter gathers in forward, gathers and reductions in backward. */
+  shardForwardSec = new Float64Array(32);
+  shardBackwardSec = new Float64Array(32);
+  /** From virtual stage v - 1 to v; [0] is 0. */
+  transferSec = new Float64Array(32);
+  savedBytes = new Float64Array(32);
+  denseParameters = new Float64Array(32);
+  expertParameters = new Float64Array(32);
+
+  // per pipeline rank, of one step
+  /** Gradient reduction and parameter gather that come once a step: all of it, and what no compute hides. */
+  reduceSec = new Float64Array(16);
+  reduceExposedSec = new Float64Array(16);
+  gatherSec = new Float64Array(16);
+  gatherExposedSec = new Float64Array(16);
+  optimizerSec = new Float64Array(16);
+  rankDenseParameters = new Float64Array(16);
+  rankExpertParameters = new Float64Array(16);
+  /** Per rank: the table of its device group, and the table's view under the candidate's recompute vector. */
+  readonly tableOf: TableView[] = [];
+  readonly policyOf: PolicyView[] = [];
+
+  /** All-reduce of tied parameters between the stages that hold them, after their last backward. */
+  tiedSec = 0;
+
+  constructor(
+    private readonly problem: PlanProblem,
+    private readonly overlap: OverlapProfile,
+  ) {
+    this.layout = new Layout(problem.cluster);
+    this.network = new Network(problem.cluster);
+    this.tables = new TableCache(problem.costs, problem.segmentation, problem.phase, overlap);
+    this.tied = new TiedParameters(problem.segmentation);
+  }
+
+  fill(c: Candidate): void {
+    this.pp = c.pp;
+    this.vpp = c.vpp;
+    this.virtualStages = c.pp * c.vpp;
+    this.microbatches = microbatchesOf(c, this.problem.globalBatch);
+    this.state = stateBytesOf(this.problem.precision, this.problem.phase, c.zeroStage);
+    this.reserve();
+    this.layout.place(c);
+    this.pickTables(c);
+    this.stages(c);
+    if (this.problem.phase === 'train') this.ranks(c);
+    else this.idleRanks();
+  }
+
+  /** True when tied parameters stand on pipeline rank r and on another one too. */
+  rankIsTied(r: number): boolean {
+    return this.tied.rankIsTied(r);
+  }
+
+  private pickTables(c: Candidate): void {
+    const { deviceGroup, uniform } = this.layout;
+    for (let r = 0; r < c.pp; r++) {
+      if (r > 0 && (uniform || deviceGroup[r] === deviceGroup[r - 1])) {
+        this.tableOf[r] = this.tableOf[r - 1]!;
+        this.policyOf[r] = this.policyOf[r - 1]!;
+        continue;
+      }
+      const table = this.tables.get(c.tp, c.cp, c.ep, c.etp, c.microbatch, deviceGroup[r]!);
+      this.tableOf[r] = table;
+      this.policyOf[r] = table.policy(c.recompute);
+    }
+  }
+
+  private stages(c: Candidate): void {
+    const { pp, virtualStages } = this;
+    const start = c.stageStart;
+    const train = this.problem.phase === 'train';
+    const { layout, network } = this;
+    // All neighbours of the pipeline send at once; the slowest pair sets the pace.
+    pipelineSpan.size = pp;
+    pipelineSpan.stride = layout.pipelineStride;
+    for (let r = 0; r < pp; r++) {
+      this.rankDenseParameters[r] = 0;
+      this.rankExpertParameters[r] = 0;
+    }
+    this.transferSec[0] = 0;
+    let r = -1;
+    for (let v = 0; v < virtualStages; v++) {
+      r = r + 1 === pp ? 0 : r + 1;
+      const table = this.tableOf[r]!;
+      const policy = this.policyOf[r]!;
+      const from = start[v]!;
+      const to = start[v + 1]!;
+      const forward = table.forwardSec[to]! - table.forwardSec[from]!;
+      const recompute = train ? policy.recomputeSec[to]! - policy.recomputeSec[from]! : 0;
+      this.forwardSec[v] = forward;
+      this.recomputeSec[v] = recompute;
+      this.backwardSec[v] = table.backwardSec[to]! - table.backwardSec[from]! + recompute;
+      this.savedBytes[v] = train ? policy.savedBytes[to]! - policy.savedBytes[from]! : 0;
+      const dense = table.denseParameters[to]! - table.denseParameters[from]!;
+      const expert = table.expertParameters[to]! - table.expertParameters[from]!;
+      this.denseParameters[v] = dense;
+      this.expertParameters[v] = expert;
+      this.rankDenseParameters[r]! += dense;
+      this.rankExpertParameters[r]! += expert;
+      this.shardForwardSec[v] = 0;
+      this.shardBackwardSec[v] = 0;
+      if (v > 0) {
+        const route = layout.uniform ? layout.network[r]! : -1;
+        this.transferSec[v] = network.timeSec(
+          POINT_TO_POINT,
+          table.costs.cutBytes[from]!,
+          pipelineSpan,
+          route,
+        );
+      }
+    }
+    this.tied.place(c, this.rankDenseParameters);
+    if (train && c.zeroStage >= 2) this.shardEveryMicrobatch(c);
+  }
+
+  /**
+   * ZeRO-3 gathers parameters before every forward and backward and reduces gradients after every backward; ZeRO-2
+   * reduces gradients after every backward, because a rank keeps only its shard of the sum.
+   */
+  private shardEveryMicrobatch(c: Candidate): void {
+    const { network, layout, state } = this;
+    const { gradientsUnderBackward, gathersUnderForward } = this.overlap;
+    const reduces = c.zeroStage === 3 || this.microbatches > 1;
+    for (let v = 0; v < this.virtualStages; v++) {
+      const r = v % this.pp;
+      const route = layout.network[r]!;
+      const dense = this.denseParameters[v]!;
+      const expert = this.expertParameters[v]!;
+      let gather = 0;
+      if (c.zeroStage === 3)
+        gather =
+          network.timeSec(ALL_GATHER, dense * state.param, layout.shard, route) +
+          network.timeSec(ALL_GATHER, expert * state.param, layout.expertShard, route);
+      let reduce = 0;
+      if (reduces)
+        reduce =
+          network.timeSec(REDUCE_SCATTER, dense * state.grad, layout.shard, route) +
+          network.timeSec(REDUCE_SCATTER, expert * state.grad, layout.expertShard, route);
+      const forward = Math.max(0, gather - gathersUnderForward * this.forwardSec[v]!);
+      const backward = Math.max(0, gather + reduce - gradientsUnderBackward * this.backwardSec[v]!);
+      this.shardForwardSec[v] = forward;
+      this.shardBackwardSec[v] = backward;
+      this.forwardSec[v]! += forward;
+      this.backwardSec[v]! += backward;
+    }
+  }
+
+  private ranks(c: Candidate): void {
+    const { pp, layout, state } = this;
+    const { gradientsUnderBackward, gathersUnderForward } = this.overlap;
+    const dp = dataParallelOf(c);
+    const shardsExpert = expertShards(c);
+    for (let r = 0; r < pp; r++) {
+      const dense = this.rankDenseParameters[r]!;
+      const expert = this.rankExpertParameters[r]!;
+      const route = layout.network[r]!;
+      const table = this.tableOf[r]!;
+      const same =
+        r > 0 &&
+        dense === this.rankDenseParameters[r - 1]! &&
+        expert === this.rankExpertParameters[r - 1]! &&
+        route === layout.network[r - 1]! &&
+        table === this.tableOf[r - 1]!;
+      if (same) {
+        this.reduceSec[r] = this.reduceSec[r - 1]!;
+        this.gatherSec[r] = this.gatherSec[r - 1]!;
+        this.optimizerSec[r] = this.optimizerSec[r - 1]!;
+      } else {
+        this.reduceSec[r] =
+          dp * c.cp === 1 && layout.expertData.size === 1 ? 0 : this.reduce(c, dense, expert, route);
+        this.gatherSec[r] =
+          c.zeroStage === 1 || c.zeroStage === 2
+            ? this.network.timeSec(ALL_GATHER, dense * state.param, layout.shard, route) +
+              this.network.timeSec(ALL_GATHER, expert * state.param, layout.expertShard, route)
+            : 0;
+        const device = this.problem.cluster.groups[layout.deviceGroup[r]!]!.device;
+        const owned = c.zeroStage === 0 ? dense + expert : dense / c.dpShard + expert / shardsExpert;
+        this.optimizerSec[r] =
+          (owned * updateBytesPerParameter(state)) / (device.memoryBytesPerSec * device.memoryEfficiency);
+      }
+      let forward = 0;
+      let backward = 0;
+      for (let v = r; v < this.virtualStages; v += pp) {
+        forward += this.forwardSec[v]!;
+        backward += this.backwardSec[v]!;
+      }
+      this.reduceExposedSec[r] = Math.max(0, this.reduceSec[r]! - gradientsUnderBackward * backward);
+      this.gatherExposedSec[r] = Math.max(0, this.gatherSec[r]! - gathersUnderForward * forward);
+    }
+    this.tiedSec = this.tied.reduceSec(c, state, this.network, layout);
+  }
+
+  /** Gradient traffic of one rank that comes once a step. */
+  private reduce(c: Candidate, dense: number, expert: number, route: number): number {
+    const { network, layout, state } = this;
+    if (c.zeroStage === 0)
+      return (
+        network.timeSec(ALL_REDUCE, dense * state.grad, layout.data, route) +
+        network.timeSec(ALL_REDUCE, expert * state.grad, layout.expertData, route)
+      );
+    // The shards' copies: what is left to reduce after the scatter is a shard.
+    const between =
+      network.timeSec(ALL_REDUCE, (dense * state.grad) / layout.shard.size, layout.replicate, route) +
+      network.timeSec(
+        ALL_REDUCE,
+        (expert * state.grad) / layout.expertShard.size,
+        layout.expertReplicate,
+        route,
+      );
+    const scattered = c.zeroStage === 3 || (c.zeroStage === 2 && this.microbatches > 1);
+    if (scattered) return between;
+    return (
+      between +
+      network.timeSec(REDUCE_SCATTER, dense * state.grad, layout.shard, route) +
+      network.timeSec(REDUCE_SCATTER, expert * state.grad, layout.expertShard, route)
+    );
+  }
+
+  private idleRanks(): void {
+    for (let r = 0; r < this.pp; r++) {
+      this.reduceSec[r] = 0;
+      this.gatherSec[r] = 0;
+      this.reduceExposedSec[r] = 0;
+      this.gatherExposedSec[r] = 0;
+      this.optimizerSec[r] = 0;
+    }
+    this.tiedSec = 0;
+  }
+
+  private reserve(): void {
+    if (this.virtualStages > this.forwardSec.length) {
+      const size = 2 * this.virtualStages;
+      this.forwardSec = new Float64Array(size);
+      this.backwardSec = new Float64Array(size);
+      this.recomputeSec = new Float64Array(size);
+      this.shardForwardSec = new Float64Array(size);
+      this.shardBackwardSec = new Float64Array(size);
+      this.transferSec = new Float64Array(size);
+      this.savedBytes = new Float64Array(size);
+      this.denseParameters = new Float64Array(size);
+      this.expertParameters = new Float64Array(size);
+    }
+    if (this.pp > this.reduceSec.length) {
+      const size = 2 * this.pp;
+      this.reduceSec = new Float64Array(size);
+      this.reduceExposedSec = new Float64Array(size);
+      this.gatherSec = new Float64Array(size);
+      this.gatherExposedSec = new Float64Array(size);
+      this.optimizerSec = new Float64Array(size);
+      this.rankDenseParameters = new Float64Array(size);
+      this.rankExpertParameters = new Float64Array(size);
+    }
+  }
+}
+
+/** Reused by every transfer lookup. */
+const pipelineSpan = { size: 2, stride: 1 };

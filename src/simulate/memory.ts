@@ -1,0 +1,112 @@
+/** Peak bytes of one device of each pipeline rank. */
+import { inFlightChunks } from '../parallel/schedule.js';
+import { expertShards } from '../plan/candidate.js';
+import type { Candidate, MemoryBreakdown } from '../plan/types.js';
+import type { StageLoad } from './load.js';
+import type { PlanProblem } from './types.js';
+
+/** Runtime context, libraries and communicators of one process (CUDA context plus NCCL buffers), bytes. */
+export const RUNTIME_CONTEXT_BYTES = 1.5 * 2 ** 30;
+/** Share of what the allocator holds that is lost to fragmentation. */
+export const FRAGMENTATION = 0.03;
+
+/** Layers whose parameters ZeRO-3 holds gathered at a time: the one that runs and the one that is prefetched. */
+const GATHERED_LAYERS = 2;
+
+export function emptyMemory(): MemoryBreakdown {
+  return {
+    parameterBytes: 0,
+    gradientBytes: 0,
+    optimizerBytes: 0,
+    activationBytes: 0,
+    transientBytes: 0,
+    cacheBytes: 0,
+    reservedBytes: 0,
+    totalBytes: 0,
+  };
+}
+
+/** Fills the memory of pipeline rank r from a filled load. */
+export function rankMemory(
+  problem: PlanProblem,
+  load: StageLoad,
+  c: Candidate,
+  r: number,
+  out: MemoryBreakdown,
+): void {
+  const { pp, virtualStages, microbatches, state } = load;
+  const dense = load.rankDenseParameters[r]!;
+  const expert = load.rankExpertParameters[r]!;
+  const zero = problem.phase === 'train' ? c.zeroStage : 0;
+  const whole = dense + expert;
+  const shard = dense / c.dpShard + expert / expertShards(c);
+  out.parameterBytes = state.param * (zero >= 3 ? shard : whole);
+  out.gradientBytes = state.grad * (zero >= 2 ? shard : whole);
+  out.optimizerBytes = state.optimizer * (zero >= 1 ? shard : whole);
+  out.activationBytes = problem.phase === 'train' ? activations(load, c, r) : 0;
+
+  const table = load.tableOf[r]!;
+  const policy = load.policyOf[r]!;
+  const cut = table.costs.cutBytes;
+  let transient = 0;
+  let boundary = 0;
+  let cache = 0;
+  let gathered = 0;
+  for (let v = r; v < virtualStages; v += pp) {
+    const from = c.stageStart[v]!;
+    const to = c.stageStart[v + 1]!;
+    transient = Math.max(transient, policy.transientBytes.over(from, to));
+    // One message being received and one being sent.
+    boundary = Math.max(boundary, (v > 0 ? cut[from]! : 0) + (v + 1 < virtualStages ? cut[to]! : 0));
+    cache += table.cacheBytes[to]! - table.cacheBytes[from]!;
+    if (zero >= 2) gathered = Math.max(gathered, table.segmentParameters.over(from, to));
+  }
+  const gatheredBytes = gathered * (state.grad + (zero >= 3 ? GATHERED_LAYERS * state.param : 0));
+  out.transientBytes = transient + boundary + gatheredBytes;
+  out.cacheBytes = problem.phase === 'inference' ? cache * microbatches : 0;
+  const held =
+    out.parameterBytes +
+    out.gradientBytes +
+    out.optimizerBytes +
+    out.activationBytes +
+    out.transientBytes +
+    out.cacheBytes;
+  out.reservedBytes = RUNTIME_CONTEXT_BYTES + FRAGMENTATION * (out.activationBytes + out.transientBytes);
+  out.totalBytes = held + out.reservedBytes;
+}
+
+/**
+ * Activations of the microbatches in flight. With several chunks a rank the mix of chunks in flight changes during a
+ * group; the peak over the steady state is taken, walking its pp * vpp steps.
+ */
+function activations(load: StageLoad, c: Candidate, r: number): number {
+  const { pp, vpp, microbatches, savedBytes } = load;
+  if (vpp === 1) return savedBytes[r]! * inFlightChunks(c.schedule, r, pp, 1, microbatches);
+  const group = pp * vpp;
+  const total = microbatches * vpp;
+  const warmUp = Math.min(total, 2 * (pp - 1 - r) + (vpp - 1) * pp);
+  if (equalChunks(load, r)) return savedBytes[r]! * Math.min(total, warmUp + 1);
+  let held = 0;
+  for (let k = 0; k < warmUp; k++) held += savedBytes[chunkStage(k, group, pp, r)]!;
+  let peak = held;
+  // After the warm-up: one forward, one backward; the mix repeats after a group.
+  const steps = Math.min(total - warmUp, group);
+  for (let j = 0; j < steps; j++) {
+    held += savedBytes[chunkStage(warmUp + j, group, pp, r)]!;
+    if (held > peak) peak = held;
+    held -= savedBytes[chunkStage(group - 1 - (j % group), group, pp, r)]!;
+  }
+  return peak;
+}
+
+function equalChunks(load: StageLoad, r: number): boolean {
+  const { savedBytes, pp, virtualStages } = load;
+  for (let v = r + pp; v < virtualStages; v += pp)
+    if (Math.abs(savedBytes[v]! - savedBytes[r]!) > 1e-9 * savedBytes[r]!) return false;
+  return true;
+}
+
+/** Virtual stage of rank r's k-th forward: groups of pp microbatches, chunk by chunk. Backwards run the chunks in reverse. */
+function chunkStage(k: number, group: number, pp: number, r: number): number {
+  return Math.floor((k % group) / pp) * pp + r;
+}

@@ -1,0 +1,25 @@
+/** Bytes of training state per parameter, by precision and ZeRO stage. */
+import type { Phase, Precision } from '../cost/types.js';
+import { FP32_ADAM, MIXED_ADAM, MIXED_ADAM_FP32_GRAD } from '../parallel/zero.js';
+import type { StateBytes } from '../parallel/zero.js';
+
+export type { StateBytes } from '../parallel/zero.js';
+
+const WEIGHTS: readonly StateBytes[] = [1, 2, 4].map((param) => ({ param, grad: 0, optimizer: 0 }));
+
+/**
+ * Training: Adam. In 16-bit and fp8 training parameters take 2 bytes and the optimizer 12 (fp32 master copy and two
+ * moments); gradients are summed in fp32 (4 bytes, Megatron), except under ZeRO-3, which reduces them in the compute
+ * precision (2 bytes, FSDP). Inference: weights alone, 1 byte in fp8.
+ */
+export function stateBytesOf(precision: Precision, phase: Phase, zeroStage: number): StateBytes {
+  const full = precision === 'fp32' || precision === 'tf32';
+  if (phase === 'inference') return full ? WEIGHTS[2]! : precision === 'fp8' ? WEIGHTS[0]! : WEIGHTS[1]!;
+  if (full) return FP32_ADAM;
+  return zeroStage === 3 ? MIXED_ADAM : MIXED_ADAM_FP32_GRAD;
+}
+
+/** Bytes that the optimizer step moves per owned parameter: state read and written, gradient read, parameter written. */
+export function updateBytesPerParameter(state: StateBytes): number {
+  return 2 * state.optimizer + state.grad + state.param;
+}
