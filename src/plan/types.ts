@@ -86,6 +86,11 @@ export interface TensorSharding {
   shape: number[];
   /** Per dimension, the axes that split it, major to minor; [] = not split. */
   dims: MeshAxisName[][];
+  /**
+   * Per dimension, the number of equal blocks that are each split on their own, present only where some is above 1: a fused
+   * [q | k | v] dimension with `blocks` 3 is split inside each of its thirds.
+   */
+  blocks?: number[];
 }
 
 export interface PlanStage {

@@ -199,8 +199,8 @@ function condition(
   for (const n of remaining) for (const i of touching[n]!) active.add(i);
   const factors = [...active].sort((a, b) => a - b).map((i) => live[i]!);
   // Nodes already eliminated must not be chosen again by the inner problem: give them a dummy fixed choice there.
-  const innerFixed = Int32Array.from({ length: nodeCount }, (_, n) => (remaining.has(n) ? -1 : Math.max(0, fixed[n]!)));
-  let best = { cost: Infinity, choice: innerFixed };
+  const innerFixed: Int32Array = Int32Array.from({ length: nodeCount }, (_, n) => (remaining.has(n) ? -1 : Math.max(0, fixed[n]!)));
+  let best: { cost: number; choice: Int32Array } = { cost: Infinity, choice: innerFixed };
   for (let c = 0; c < sizes[pivot]!; c++) {
     innerFixed[pivot] = c;
     const inner = eliminateAll(nodeCount, sizes, factors, Int32Array.from(innerFixed));

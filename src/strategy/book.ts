@@ -11,14 +11,14 @@ import type { ExpertTraffic } from './experts.js';
 import { expertTraffic } from './experts.js';
 import { KernelClock } from './kernels.js';
 import type { GraphFacts, Layer } from './layer.js';
-import { extractLayer, graphFacts, markSequence } from './layer.js';
+import { extractLayer, graphFacts, markAxes } from './layer.js';
 import { blockOptions } from './options.js';
 import { priceLayer } from './price.js';
 import { refineFactors } from './refine.js';
 import type { RankScale } from './scale.js';
 import { tensorBytes } from './scale.js';
 import type { Boundary, LayerStrategy } from './solve.js';
-import { boundarySpec, solveLayer } from './solve.js';
+import { solveLayer } from './solve.js';
 
 export interface BookOptions {
   readonly phase: Phase;
@@ -47,10 +47,15 @@ export class StrategyBook implements CostProvider {
     this.layers = Array.from({ length: segmentation.classCount }, (_, c) => {
       const layer = extractLayer(graph, segmentation, this.facts, c);
       refineFactors(layer);
-      markSequence(layer);
+      markAxes(layer);
       return layer;
     });
     this.traffic = this.layers.map(expertTraffic);
+  }
+
+  /** Layer classes with their refined factors, for descriptions of a strategy. */
+  get layerClasses(): readonly Layer[] {
+    return this.layers;
   }
 
   /** Largest number of experts any layer looks up; 1 when there are none. */
@@ -199,5 +204,3 @@ export class StrategyBook implements CostProvider {
     return costs;
   }
 }
-
-export { boundarySpec };

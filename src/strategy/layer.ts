@@ -39,6 +39,8 @@ export interface LayerTensor {
   readonly perSample: boolean;
   /** Dimension indexed by the sequence axis, -1 if none. */
   sequenceDim: number;
+  /** Dimension indexed by the batch axis, -1 if none. */
+  batchDim: number;
   /** Product of the sizes of the sequence dimension's factors that are more major than the sequence factor. */
   sequencePrefix: number;
   /** Local block that makes it, -1 when it enters from outside. */
@@ -173,6 +175,7 @@ export function extractLayer(
       carriesGradient: facts.carriesGradient[id] === 1,
       perSample: facts.perSample[id] === 1,
       sequenceDim: -1,
+      batchDim: -1,
       sequencePrefix: 1,
       producer: producer[t]!,
       producerSlot: producerSlot[t]!,
@@ -192,8 +195,8 @@ export function dimsAt(block: LayerBlock, slot: number, isInput: boolean): numbe
   return (isInput ? block.inputDims[slot] : block.outputDims[slot]) ?? null;
 }
 
-/** Notes on every tensor which dimension the sequence axis indexes. Call after refinement. */
-export function markSequence(layer: Layer): void {
+/** Notes on every tensor which dimensions the batch and sequence axes index. Call after refinement. */
+export function markAxes(layer: Layer): void {
   for (const tensor of layer.tensors) {
     const sides = tensor.consumers.map((c) => ({ block: layer.blocks[c.block]!, dims: dimsAt(layer.blocks[c.block]!, c.slot, true) }));
     if (tensor.producer >= 0) {
@@ -209,7 +212,8 @@ export function markSequence(layer: Layer): void {
             tensor.sequencePrefix = prefix;
           }
           // The batch shrinks to one microbatch and does not count as a block of its own.
-          if (block.axes[f] !== AXIS_BATCH) prefix *= block.sizes[f]!;
+          if (block.axes[f] === AXIS_BATCH) tensor.batchDim = Math.max(tensor.batchDim, dim);
+          else prefix *= block.sizes[f]!;
         }
       });
     }

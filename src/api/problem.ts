@@ -1,0 +1,155 @@
+/** From a model file and a cluster to the problem that solvers work on. */
+import type { Cluster } from '../cluster/index.js';
+import { loadCluster } from '../cluster/index.js';
+import type { Phase, Precision, ShardKey } from '../cost/types.js';
+import type { Graph, Segmentation } from '../graph/index.js';
+import { analyze } from '../graph/index.js';
+import type { ModelProto } from '../model/index.js';
+import { checkModel, readModel } from '../model/index.js';
+import type { Objective, PlanProblem } from '../simulate/types.js';
+import { StrategyBook } from '../strategy/index.js';
+import { PartitionError } from '../util/errors.js';
+import { defaultGlobalBatch } from './batch.js';
+import { choosePhase } from './phase.js';
+
+/** Settings of a planning run; defaults as the command line's. */
+export interface ProblemOptions {
+  readonly devices: number;
+  /** Preset name or YAML file; default `h100-sxm`. */
+  readonly cluster?: string | undefined;
+  /** Sequences per optimizer step; default about 4M tokens. */
+  readonly batch?: number | undefined;
+  /** Length bound to the sequence dimension. */
+  readonly seq?: number | undefined;
+  /** Values of symbolic dimensions. */
+  readonly bind?: Readonly<Record<string, number>> | undefined;
+  readonly phase?: Phase | undefined;
+  /** Default `bf16`. */
+  readonly precision?: Precision | undefined;
+  /** `time`, `energy`, `cost`, or weights such as `time=0.7,energy=0.3`. */
+  readonly objective?: string | undefined;
+  /** Refuse operators that are not known. */
+  readonly strict?: boolean | undefined;
+}
+
+/** A model ready to be planned: what it computes and how it may be cut. */
+export interface AnalyzedModel {
+  readonly where: string;
+  readonly graph: Graph;
+  readonly segmentation: Segmentation;
+  readonly warnings: readonly string[];
+}
+
+/** The problem with everything it was made from. */
+export interface Problem {
+  readonly model: AnalyzedModel;
+  readonly cluster: Cluster;
+  readonly book: StrategyBook;
+  readonly problem: PlanProblem;
+  readonly warnings: readonly string[];
+}
+
+export const PRECISIONS: readonly Precision[] = ['fp32', 'tf32', 'fp16', 'bf16', 'fp8'];
+
+type ModelOptions = Pick<ProblemOptions, 'seq' | 'bind' | 'strict'>;
+
+/** Reads, checks and analyses a model file. */
+export function openModel(path: string, options: ModelOptions = {}): AnalyzedModel {
+  return analyzeModel(readModel(path), path, options);
+}
+
+/** Checks and analyses a model in memory. */
+export function analyzeModel(model: ModelProto, where: string, options: ModelOptions = {}): AnalyzedModel {
+  const diagnostics = checkModel(model, where);
+  const { graph, segmentation } = analyze(model, {
+    where,
+    ...(options.bind === undefined ? {} : { bind: options.bind }),
+    ...(options.seq === undefined ? {} : { seq: options.seq }),
+    ...(options.strict === undefined ? {} : { strict: options.strict }),
+  });
+  return { where, graph, segmentation, warnings: [...diagnostics.map((d) => d.message), ...graph.warnings] };
+}
+
+/** The problem of planning a model file on a cluster. */
+export function createProblem(path: string, options: ProblemOptions): Problem {
+  const cluster = loadCluster(options.cluster ?? 'h100-sxm', options.devices);
+  return problemOf(openModel(path, options), cluster, options);
+}
+
+/** The problem of planning an analysed model on a loaded cluster. */
+export function problemOf(model: AnalyzedModel, cluster: Cluster, options: ProblemOptions): Problem {
+  const { graph, segmentation } = model;
+  const phase = choosePhase(graph, options.phase);
+  const precision = options.precision ?? 'bf16';
+  const book = new StrategyBook(graph, segmentation, cluster, { phase, precision });
+  const devices = cluster.deviceCount;
+  const globalBatch = options.batch ?? defaultGlobalBatch(devices, graph.sequenceLength, phase);
+  const { parameters, expertParameters } = countParameters(book);
+  let forwardFlop = 0;
+  let backwardFlop = 0;
+  for (let n = 0; n < graph.nodeCount; n++) {
+    forwardFlop += graph.nodeFlop[n]!;
+    backwardFlop += graph.nodeGradInputFlop[n]! + graph.nodeGradWeightFlop[n]!;
+  }
+  const problem: PlanProblem = {
+    segmentation,
+    cluster,
+    devices,
+    phase,
+    precision,
+    globalBatch,
+    sequenceLength: graph.sequenceLength,
+    objective: parseObjective(options.objective ?? 'time'),
+    costs: book,
+    forwardFlopPerSequence: forwardFlop / graph.referenceBatch,
+    backwardFlopPerSequence: phase === 'train' ? backwardFlop / graph.referenceBatch : 0,
+    parameters,
+    expertParameters,
+    maxCp: book.hasSequence && phase === 'train' ? graph.sequenceLength : 1,
+    experts: book.experts,
+    tpChoices: book.tpChoices(devices),
+  };
+  return { model, cluster, book, problem, warnings: [...model.warnings, ...cluster.notes] };
+}
+
+const UNSHARDED: ShardKey = { tp: 1, cp: 1, ep: 1, etp: 1, microbatch: 1, deviceGroup: 0 };
+
+function countParameters(book: StrategyBook): { parameters: number; expertParameters: number } {
+  const costs = book.costs(UNSHARDED);
+  const { classSize, sharedParameter, sharedStart } = book.segmentation;
+  let dense = 0;
+  let expertParameters = 0;
+  classSize.forEach((size, c) => {
+    dense += size * costs.denseParameters[c]!;
+    expertParameters += size * costs.expertParameters[c]!;
+  });
+  // A tied weight is held by each segment that uses it but is one parameter.
+  sharedParameter.forEach((t, i) => {
+    dense -= book.graph.tensorElements[t]! * (sharedStart[i + 1]! - sharedStart[i]! - 1);
+  });
+  return { parameters: dense + expertParameters, expertParameters };
+}
+
+/**
+ * `time`, or weights that add up to 1 after scaling.
+ *
+ * @throws PartitionError usage naming the term that is not understood
+ */
+export function parseObjective(text: string): Objective {
+  const weights = { time: 0, energy: 0, cost: 0 };
+  for (const term of text.split(',')) {
+    const [name = '', value = '1'] = term.split('=').map((s) => s.trim());
+    const weight = Number(value);
+    if (!Object.hasOwn(weights, name) || !Number.isFinite(weight) || weight < 0 || value === '') {
+      throw new PartitionError(
+        'usage',
+        `expected time, energy, cost or weights such as time=0.7,energy=0.3, found ${term.trim() || 'nothing'}`,
+        '--objective',
+      );
+    }
+    weights[name as keyof typeof weights] += weight;
+  }
+  const sum = weights.time + weights.energy + weights.cost;
+  if (sum <= 0) throw new PartitionError('usage', 'expected at least one weight above 0', '--objective');
+  return { time: weights.time / sum, energy: weights.energy / sum, cost: weights.cost / sum };
+}
