@@ -71,7 +71,7 @@ function usableHosts(
   devices: number | undefined,
   notes: string[],
 ): { hosts: Host[]; missingCount: number } {
-  const only = spec.groups[0]!;
+  const only = spec.groups[0];
   if ('any' in only.hosts)
     return { hosts: scaledHosts(only, devices ?? only.hosts.any, notes), missingCount: 0 };
   const hosts: Host[] = [];
@@ -128,7 +128,7 @@ function slowFactors(
     if (entry.host === host)
       for (let device = 0; device < count; device++)
         if (entry.device === null || entry.device === device)
-          speed[device] = Math.min(speed[device]!, entry.factor);
+          speed[device] = Math.min(speed[device], entry.factor);
   return [...speed].filter((factor, device) => factor < 1 && !gone.includes(device));
 }
 
@@ -170,11 +170,11 @@ function groupHosts(hosts: readonly Host[]): DeviceGroup[] {
   const groups: DeviceGroup[] = [];
   let firstRank = 0;
   for (let i = 0; i < hosts.length;) {
-    const head = hosts[i]!;
+    const head = hosts[i];
     const scalable = 'any' in head.spec.hosts;
     const run: Host[] = [];
     while (i < hosts.length) {
-      const host = hosts[i]!;
+      const host = hosts[i];
       const equal = host.spec === head.spec && speedOf(host) === speedOf(head);
       if (!equal || (host.devices !== head.devices && !scalable)) break;
       run.push(host);
@@ -214,7 +214,7 @@ function slowRanks(groups: readonly DeviceGroup[], hosts: readonly Host[]): Clus
 }
 
 function uniqueName(groups: readonly DeviceGroup[], index: number): string {
-  const name = groups[index]!.name;
+  const name = groups[index].name;
   const same = groups.filter((group) => group.name === name);
   return same.length === 1 ? name : `${name}-${groups.slice(0, index).filter((g) => g.name === name).length}`;
 }

@@ -64,6 +64,7 @@ export function readDevice(fields: Fields, name: string): Device {
     achievableFlopPerSec,
     vectorFlopPerSec: fields.number('vectorTflops', { min: 1e-6, default: peaks.fp32 / 1e12 }) * 1e12,
     memoryBytes: Math.round(fields.number('memoryGiB', { min: 0.001 }) * 2 ** 30),
+    reservedBytes: Math.round(fields.number('reservedGiB', { default: 1.5 }) * 2 ** 30),
     memoryBytesPerSec: fields.number('memoryGBps', { min: 0.001 }) * 1e9,
     memoryEfficiency: fields.number('memoryEfficiency', { min: 0.01, max: 1, default: 0.9 }),
     launchOverheadSec: fields.number('launchOverheadUs', { default: 3 }) * 1e-6,

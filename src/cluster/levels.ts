@@ -1,4 +1,4 @@
-import { Fields } from './fields.js';
+import type { Fields } from './fields.js';
 import { equalSliceSize, torusLine, torusSlice } from './torus.js';
 import type { TorusPod } from './torus.js';
 import type { Level, LevelKind } from './types.js';
@@ -30,6 +30,7 @@ export function readLevel(fields: Fields, base: LevelSpec | undefined): LevelSpe
     oversubscription: number(fields, 'oversubscription', 1, base?.oversubscription ?? 1, { min: 1 }),
     efficiencyByRanks: readByRanks(fields) ?? base?.efficiencyByRanks ?? null,
     inSwitchReduction: readInSwitch(fields) ?? base?.inSwitchReduction ?? null,
+    meshPeers: readPeers(fields, kind, base?.meshPeers ?? null),
     pod: readPod(fields, kind) ?? base?.pod ?? null,
   };
   if (kind === 'torus' && spec.pod === null)
@@ -68,9 +69,15 @@ function readByRanks(fields: Fields): Level['efficiencyByRanks'] {
   const efficiency = table.numbers('efficiency', { min: 0.001, max: 1.5 });
   if (ranks.length === 0 || ranks.length !== efficiency.length)
     throw table.fault('efficiency', `${ranks.length} numbers, one for each of ranks`);
-  if (ranks.some((r, i) => i > 0 && r <= ranks[i - 1]!)) throw table.fault('ranks', 'ascending numbers');
+  if (ranks.some((r, i) => i > 0 && r <= ranks[i - 1])) throw table.fault('ranks', 'ascending numbers');
   table.done();
   return { ranks, efficiency };
+}
+
+function readPeers(fields: Fields, kind: LevelKind, base: number | null): number | null {
+  if (kind !== 'mesh') return null;
+  if (base !== null && !fields.has('meshPeers')) return base;
+  return fields.number('meshPeers', { min: 1, integer: true });
 }
 
 function readInSwitch(fields: Fields): Level['inSwitchReduction'] {
@@ -142,13 +149,14 @@ function levelOf(spec: LevelSpec, size: number): Level {
     oversubscription: spec.oversubscription,
     efficiencyByRanks: spec.efficiencyByRanks,
     inSwitchReduction: spec.inSwitchReduction,
+    meshPeers: spec.meshPeers,
     torus: spec.pod === null ? null : (torusSlice(size, spec.pod) ?? torusLine(size, spec.pod)),
   };
 }
 
 /** The network between unlike groups: levels that all of them have, by name, each as weak as its weakest. */
 export function weakestLevels(all: readonly (readonly Level[])[]): Level[] {
-  const first = all[0]!;
+  const first = all[0];
   if (all.length === 1) return [...first];
   const common = first.filter((level) => all.every((levels) => levels.some((l) => l.name === level.name)));
   // The outermost levels carry the traffic between groups even when they are called differently.
@@ -161,7 +169,7 @@ export function weakestLevels(all: readonly (readonly Level[])[]): Level[] {
     const top = row === rows.at(-1);
     merged.push(top ? { ...level, size: Math.max(...row.map((l) => l.size)) } : level);
   }
-  return merged.filter((level, i) => i === 0 || level.size > merged[i - 1]!.size);
+  return merged.filter((level, i) => i === 0 || level.size > merged[i - 1].size);
 }
 
 function weaker(a: Level, b: Level): Level {
@@ -179,6 +187,10 @@ function weaker(a: Level, b: Level): Level {
     efficiencyByRanks: byRanks,
     inSwitchReduction:
       a.inSwitchReduction !== null && b.inSwitchReduction !== null ? a.inSwitchReduction : null,
+    meshPeers:
+      a.kind === b.kind && a.meshPeers !== null && b.meshPeers !== null
+        ? Math.max(a.meshPeers, b.meshPeers)
+        : null,
     torus: a.torus !== null && b.torus !== null && a.size === b.size ? a.torus : null,
   };
 }

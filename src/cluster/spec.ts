@@ -66,7 +66,7 @@ function readClusterSpec(document: unknown, file: string, fallbackName: string, 
   const groups = groupFields.map((group) => readGroup(group, inline, sources));
   const scalable = groups.filter((group) => 'any' in group.hosts).length;
   if (scalable > 0 && groups.length > 1)
-    throw groupFields.find((_, i) => 'any' in groups[i]!.hosts)!.fault('hosts', 'a number (several groups)');
+    throw groupFields.find((_, i) => 'any' in groups[i].hosts)!.fault('hosts', 'a number (several groups)');
   const missing = fields.children('missing', []).map((entry) => readHostDevice(entry, groups));
   const slow = fields.children('slow', []).map((entry) => {
     const factor = entry.number('factor', { min: 0.01, max: 1 });
@@ -117,8 +117,8 @@ function readBase(fields: Fields, sources: SourcedFigure[]): Base | null {
   if (name === '-') return null;
   const spec = readPresetCluster(name, `${fields.file}: ${fields.at('preset')}`);
   sources.push(...spec.sources);
-  const group = spec.groups[0]!;
-  return { group, devicesPerHost: 'any' in group.hosts ? group.hosts.any : group.hosts[0]! };
+  const group = spec.groups[0];
+  return { group, devicesPerHost: 'any' in group.hosts ? group.hosts.any : group.hosts[0] };
 }
 
 function readHosts(fields: Fields, basePerHost: number | undefined): GroupSpec['hosts'] {
@@ -158,7 +158,7 @@ function readHostDevice(fields: Fields, groups: readonly GroupSpec[]): HostDevic
   if (hosts.length === 0) throw fields.fault('host', 'a cluster with a fixed number of hosts');
   const host = fields.number('host', { min: 0, max: hosts.length - 1, integer: true });
   const device = fields.has('device')
-    ? fields.number('device', { min: 0, max: hosts[host]! - 1, integer: true })
+    ? fields.number('device', { min: 0, max: hosts[host] - 1, integer: true })
     : (fields.raw('device'), null);
   fields.done();
   return { host, device };

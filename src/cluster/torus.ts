@@ -24,12 +24,12 @@ export function torusSlice(size: number, pod: TorusPod): TorusSlice | null {
   let best: number[] | null = null;
   const visit = (axis: number, rest: number, shape: number[]): void => {
     if (axis === bounds.length - 1) {
-      if (rest > bounds[axis]! || rest < (shape.at(-1) ?? 1)) return;
+      if (rest > bounds[axis] || rest < (shape.at(-1) ?? 1)) return;
       if (best === null || rest < best.at(-1)!) best = [...shape, rest];
       return;
     }
     // Ascending extents; the depth is the number of axes (at most a handful).
-    for (let extent = bounds[axis]!; extent >= (shape.at(-1) ?? 1); extent--)
+    for (let extent = bounds[axis]; extent >= (shape.at(-1) ?? 1); extent--)
       if (rest % extent === 0) visit(axis + 1, rest / extent, [...shape, extent]);
   };
   visit(0, size, []);

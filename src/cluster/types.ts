@@ -37,6 +37,8 @@ export interface Device {
   /** fp32 rate outside the matrix units, FLOP/s. */
   readonly vectorFlopPerSec: number;
   readonly memoryBytes: number;
+  /** Taken by the runtime before the model: context, communicators, library workspaces. */
+  readonly reservedBytes: number;
   /** Datasheet bandwidth of the device memory, bytes/s. */
   readonly memoryBytesPerSec: number;
   /** Share of that bandwidth which a long streaming kernel reaches. */
@@ -82,7 +84,7 @@ export interface Level {
   readonly efficiency: number;
   /** Share of the bandwidth that all-to-all reaches. */
   readonly allToAllEfficiency: number;
-  /** Demand over capacity of the uplinks: 2 halves the bandwidth. Already divided out of nothing: cost models apply it. */
+  /** Demand over capacity of the uplinks: 2 halves `bytesPerSecPerDevice`. */
   readonly oversubscription: number;
   /** Measured share of the bandwidth of a ring among this many ranks (ranks ascending), where it depends on their number. */
   readonly efficiencyByRanks: {
@@ -91,6 +93,8 @@ export interface Level {
   } | null;
   /** Reduction inside the switch (NVLink SHARP): share of the bandwidth as bytes per second through a device, from this many ranks. */
   readonly inSwitchReduction: { readonly efficiency: number; readonly minRanks: number } | null;
+  /** Peers to which a device of a mesh has direct links, which share its bandwidth equally; null elsewhere. */
+  readonly meshPeers: number | null;
   /** Extents of the torus, innermost first, and which of them close into rings; null elsewhere. */
   readonly torus: { readonly shape: readonly number[]; readonly wraps: readonly boolean[] } | null;
 }

@@ -27,6 +27,7 @@ export interface DegreeLimits {
   readonly maxVpp?: number;
   readonly maxCp?: number;
   readonly maxEp?: number;
+  /** Default in enumeration: tp. */
   readonly maxEtp?: number;
   /** tp must divide each of these (heads, hidden sizes); empty or absent = no limit. */
   readonly tpDivides?: readonly number[];
@@ -170,7 +171,9 @@ export function* enumerateDegrees(devices: number, limits: DegreeLimits = {}): G
         const probe = degreesOf({ dpShard: dp, tp, pp, cp });
         if (limitFault(probe, limits) !== null) continue;
         for (const ep of dense ? [1] : divisors(dp * cp * tp))
-          for (const etp of dense ? [1] : divisors((dp * cp * tp) / ep))
+          for (const etp of dense
+            ? [1]
+            : divisors((dp * cp * tp) / ep).filter((n) => n <= (limits.maxEtp ?? tp)))
             for (let vpp = 1; vpp <= (pp > 1 ? (limits.maxVpp ?? 1) : 1); vpp++)
               for (const dpReplicate of limits.dpSplits === 'all' ? divisors(dp) : [1]) {
                 const d: Degrees = { dpReplicate, dpShard: dp / dpReplicate, tp, pp, vpp, cp, ep, etp };

@@ -1,0 +1,97 @@
+/**
+ * Bytes that a device holds beside saved activations: training state under ZeRO, logits and loss, gather buffers, the
+ * runtime, and what the allocator cannot use. Allowances are stated here and nowhere else.
+ */
+import type { Device } from '../cluster/types.js';
+import { zeroShards } from '../parallel/zero.js';
+import type { StateBytes, ZeroStage } from '../parallel/zero.js';
+
+/** Training state on one device. */
+export interface StateMemory {
+  readonly paramBytes: number;
+  readonly gradBytes: number;
+  readonly optimizerBytes: number;
+}
+
+/**
+ * State of `parameters` parameters (those of this device's stage and tensor shard) when ZeRO shards over `shards`
+ * data-parallel ranks. Shards are padded to whole parameters.
+ */
+export function stateMemory(
+  parameters: number,
+  state: StateBytes,
+  stage: ZeroStage,
+  shards: number,
+): StateMemory {
+  const by = zeroShards(stage, shards);
+  return {
+    paramBytes: Math.ceil(parameters / by.param) * state.param,
+    gradBytes: Math.ceil(parameters / by.grad) * state.grad,
+    optimizerBytes: Math.ceil(parameters / by.optimizer) * state.optimizer,
+  };
+}
+
+export function stateMemoryTotal(memory: StateMemory): number {
+  return memory.paramBytes + memory.gradBytes + memory.optimizerBytes;
+}
+
+/**
+ * Working copies that ZeRO-3 gathers: the unit (layer) that computes and the one that is prefetched, whole, in the
+ * compute precision, and one whole gradient before it is scattered. Zero at lower stages, where stage 2 keeps one
+ * unit's whole gradient.
+ */
+export function gatherBufferBytes(
+  largestUnitParameters: number,
+  state: StateBytes,
+  stage: ZeroStage,
+): number {
+  if (stage === 3) return largestUnitParameters * (2 * state.param + state.grad);
+  return stage === 2 ? largestUnitParameters * state.grad : 0;
+}
+
+/** Vocabulary padded so that every tensor rank holds the same, a multiple of `multiple` (Megatron: 128). */
+export function paddedVocabulary(vocabulary: number, tp: number, multiple = 128): number {
+  const unit = tp * multiple;
+  return Math.ceil(vocabulary / unit) * unit;
+}
+
+/** Memory of the loss over a vocabulary. */
+export interface LossMemory {
+  /** Kept from the forward to the backward pass: the fp32 softmax. */
+  readonly savedBytes: number;
+  /** On top of it while the loss or its gradient is computed: logits in 16 bits and their fp32 copy. */
+  readonly transientBytes: number;
+}
+
+/**
+ * Cross-entropy of `tokens` tokens (of one microbatch, on one device) over `vocabularyShard` classes held here, as
+ * vocabulary-parallel implementations do it: logits in the compute precision, cast to fp32, the softmax saved.
+ */
+export function lossMemory(tokens: number, vocabularyShard: number, logitBytes = 2): LossMemory {
+  const elements = tokens * vocabularyShard;
+  return { savedBytes: elements * 4, transientBytes: elements * (4 + logitBytes) };
+}
+
+/**
+ * Share of the activation memory that a caching allocator loses to fragmentation. Torch jobs show 3-8 % between
+ * reserved and allocated memory once warm; compilers that plan memory ahead lose less.
+ */
+export const FRAGMENTATION_SHARE = 0.05;
+
+/** Bytes lost to fragmentation beside this much memory that is allocated and freed every step. */
+export function fragmentationBytes(dynamicBytes: number): number {
+  return dynamicBytes * FRAGMENTATION_SHARE;
+}
+
+/** Communicators beyond the first few each pin channel buffers (NCCL: 4 MiB x 2 x 16 channels at most; half in use). */
+export const COMMUNICATOR_BYTES = 64 * 2 ** 20;
+
+/** Buffers of a job's communicators; the runtime's own share is `device.reservedBytes`. */
+export function communicatorBytes(communicators: number): number {
+  return communicators * COMMUNICATOR_BYTES;
+}
+
+/** Memory left to the model on a device. */
+export function usableMemoryBytes(device: Device): number {
+  return Math.max(0, device.memoryBytes - device.reservedBytes);
+}
