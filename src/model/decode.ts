@@ -6,10 +6,9 @@
 import { invariant } from '../util/errors.js';
 import { ByteList } from './bytelist.js';
 import type { Field, MessageType } from './schema.js';
-import { EMPTY, Kind } from './schema.js';
+import { EMPTY, Kind, Wire } from './schema.js';
 import type { Message, Payload } from './types.js';
 import type { Cursor } from './wire.js';
-import { Wire } from './wire.js';
 
 /** Messages inside messages; an If inside an If costs three. Deeper files are refused, not followed off the stack. */
 export const DEEPEST_MESSAGE = 1000;
@@ -38,7 +37,7 @@ function decodeInto(cursor: Cursor, type: MessageType, end: number, message: Loo
     const tag = cursor.tag();
     const wire = tag & 7;
     const field = byNumber[(tag - wire) / 8];
-    if (field === undefined || !isReadable(field, wire)) {
+    if (field === undefined || (wire !== field.wire && !isAlternative(field, wire))) {
       cursor.skip(tag, end);
       unknown ??= new ByteList();
       const after = cursor.offset;
@@ -46,26 +45,26 @@ function decodeInto(cursor: Cursor, type: MessageType, end: number, message: Loo
       unknown.push(cursor.bytes(after - start));
       continue;
     }
-    for (const rival of field.rivals) if (rival in message) delete message[rival];
+    if (field.rivals.length > 0) clearRivals(message, field);
     switch (field.kind) {
       case Kind.MESSAGE: {
         const embedded = embeddedIn(message, field);
-        const length = cursor.length(end, `${type.name}.${field.name}`);
+        const length = cursor.length(end, field.label);
         decodeInto(cursor, field.type!, cursor.offset + length, embedded, depth + 1);
         break;
       }
       case Kind.RAW:
-        message[field.name] = payload(cursor, cursor.length(end, `${type.name}.${field.name}`));
+        message[field.name] = payload(cursor, cursor.length(end, field.label));
         break;
       case Kind.PACKED_FLOAT:
       case Kind.PACKED_DOUBLE:
       case Kind.PACKED_VARINT:
         gathered ??= {};
-        gather(gathered, cursor, type, field, wire, end, message[field.name] as Payload | undefined);
+        gather(gathered, cursor, field, wire, end, message[field.name] as Payload | undefined);
         break;
       default:
-        if (field.repeated) readRepeated(cursor, type, field, wire, end, message);
-        else message[field.name] = readScalar(cursor, type, field, end);
+        if (field.repeated) readRepeated(cursor, field, wire, end, message);
+        else message[field.name] = readScalar(cursor, field, end);
     }
   }
   if (cursor.offset !== end)
@@ -78,22 +77,27 @@ function decodeInto(cursor: Cursor, type: MessageType, end: number, message: Loo
   }
 }
 
-function isReadable(field: Field, wire: number): boolean {
+/** Wire types that a field may have besides its own: packed numbers one by one, and the other way round. */
+function isAlternative(field: Field, wire: number): boolean {
   switch (field.kind) {
     case Kind.INT64:
     case Kind.INT32:
-      return wire === Wire.VARINT || (wire === Wire.LENGTH && field.repeated);
     case Kind.FLOAT:
-      return wire === Wire.FIXED32 || (wire === Wire.LENGTH && field.repeated);
+      return field.repeated && wire === Wire.LENGTH;
     case Kind.PACKED_FLOAT:
-      return wire === Wire.LENGTH || wire === Wire.FIXED32;
+      return wire === Wire.FIXED32;
     case Kind.PACKED_DOUBLE:
-      return wire === Wire.LENGTH || wire === Wire.FIXED64;
+      return wire === Wire.FIXED64;
     case Kind.PACKED_VARINT:
-      return wire === Wire.LENGTH || wire === Wire.VARINT;
+      return wire === Wire.VARINT;
     default:
-      return wire === Wire.LENGTH;
+      return false;
   }
+}
+
+/** The last member of a oneof wins. */
+function clearRivals(message: Loose, field: Field): void {
+  for (const rival of field.rivals) if (rival in message) delete message[rival];
 }
 
 /** The message to decode into: appended when repeated, merged into when singular and already there. */
@@ -112,12 +116,12 @@ function append(message: Loose, field: Field, value: unknown): void {
   else list.push(value);
 }
 
-function readScalar(cursor: Cursor, type: MessageType, field: Field, end: number): unknown {
+function readScalar(cursor: Cursor, field: Field, end: number): unknown {
   switch (field.kind) {
     case Kind.STRING:
-      return cursor.string(cursor.length(end, `${type.name}.${field.name}`));
+      return cursor.string(cursor.length(end, field.label));
     case Kind.BYTES:
-      return cursor.bytes(cursor.length(end, `${type.name}.${field.name}`));
+      return cursor.bytes(cursor.length(end, field.label));
     case Kind.INT64:
       return cursor.int64();
     case Kind.INT32:
@@ -125,33 +129,23 @@ function readScalar(cursor: Cursor, type: MessageType, field: Field, end: number
     case Kind.FLOAT:
       return cursor.float();
     default:
-      invariant(false, `${type.name}.${field.name} is not a scalar`);
+      invariant(false, `${field.label} is not a scalar`);
   }
 }
 
-function readRepeated(
-  cursor: Cursor,
-  type: MessageType,
-  field: Field,
-  wire: number,
-  end: number,
-  message: Loose,
-): void {
+function readRepeated(cursor: Cursor, field: Field, wire: number, end: number, message: Loose): void {
   const isPacked = wire === Wire.LENGTH && field.kind !== Kind.STRING && field.kind !== Kind.BYTES;
   if (!isPacked) {
-    append(message, field, readScalar(cursor, type, field, end));
+    append(message, field, readScalar(cursor, field, end));
     return;
   }
-  const length = cursor.length(end, `${type.name}.${field.name}`);
+  const length = cursor.length(end, field.label);
   const stop = cursor.offset + length;
   if (field.kind === Kind.FLOAT && length % 4 !== 0) {
-    throw cursor.fault(
-      `packed ${type.name}.${field.name} of ${length} bytes, not a multiple of 4, at byte ${stop}`,
-    );
+    throw cursor.fault(`packed ${field.label} of ${length} bytes, not a multiple of 4, at byte ${stop}`);
   }
-  while (cursor.offset < stop) append(message, field, readScalar(cursor, type, field, stop));
-  if (cursor.offset !== stop)
-    throw cursor.fault(`packed ${type.name}.${field.name} overruns its end at byte ${stop}`);
+  while (cursor.offset < stop) append(message, field, readScalar(cursor, field, stop));
+  if (cursor.offset !== stop) throw cursor.fault(`packed ${field.label} overruns its end at byte ${stop}`);
 }
 
 function payload(cursor: Cursor, length: number): Payload {
@@ -168,7 +162,6 @@ type Gathered = Record<string, { whole: Payload | null; joined: ByteList | null 
 function gather(
   gathered: Gathered,
   cursor: Cursor,
-  type: MessageType,
   field: Field,
   wire: number,
   end: number,
@@ -177,10 +170,10 @@ function gather(
   const entry = (gathered[field.name] ??= { whole: before ?? null, joined: null });
   let run: Payload;
   if (wire === Wire.LENGTH) {
-    const length = cursor.length(end, `${type.name}.${field.name}`);
+    const length = cursor.length(end, field.label);
     const width = field.kind === Kind.PACKED_FLOAT ? 4 : field.kind === Kind.PACKED_DOUBLE ? 8 : 1;
     if (length % width !== 0) {
-      const what = `packed ${type.name}.${field.name} of ${length} bytes, not a multiple of ${width}`;
+      const what = `packed ${field.label} of ${length} bytes, not a multiple of ${width}`;
       throw cursor.fault(`${what}, at byte ${cursor.offset}`);
     }
     run = payload(cursor, length);

@@ -5,10 +5,9 @@
  */
 import { invariant } from '../util/errors.js';
 import type { Field, MessageType } from './schema.js';
-import { Kind } from './schema.js';
+import { Kind, Wire } from './schema.js';
 import { encodedLength, encodeText } from './text.js';
 import type { Int64, Message, Payload } from './types.js';
-import { Wire } from './wire.js';
 
 /** Takes the bytes in order. `copy` moves a file range without holding it. */
 export interface Sink {

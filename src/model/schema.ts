@@ -5,6 +5,9 @@
  */
 import type * as onnx from './types.js';
 
+/** Wire types, the low three bits of a tag. */
+export const Wire = { VARINT: 0, FIXED64: 1, LENGTH: 2, GROUP_START: 3, GROUP_END: 4, FIXED32: 5 } as const;
+
 export enum Kind {
   STRING,
   BYTES,
@@ -22,7 +25,11 @@ export enum Kind {
 export interface Field {
   readonly number: number;
   readonly name: string;
+  /** `Message.field`, for error messages. */
+  readonly label: string;
   readonly kind: Kind;
+  /** The wire type that writers use; readers also take the alternatives. */
+  readonly wire: number;
   readonly repeated: boolean;
   /** The message in the field, for Kind.MESSAGE. */
   readonly type: MessageType | null;
@@ -55,10 +62,20 @@ function define<T extends onnx.Message>(
   oneof: readonly (keyof T & string)[] = [],
 ): void {
   const fields = Object.entries<Spec>(specs).map(([name, [number, kind, repeated]]): Field => {
-    const type = typeof kind === 'object' ? kind : null;
+    const inner = typeof kind === 'object' ? kind : null;
     const rivals = oneof.some((n) => n === name) ? oneof.filter((n) => n !== name) : [];
     const plain = typeof kind === 'object' ? Kind.MESSAGE : kind;
-    return { number, name, kind: plain, repeated: repeated !== undefined, type, rivals };
+    const label = `${type.name}.${name}`;
+    return {
+      number,
+      name,
+      label,
+      kind: plain,
+      wire: wireOf(plain),
+      repeated: repeated !== undefined,
+      type: inner,
+      rivals,
+    };
   });
   fields.sort((a, b) => a.number - b.number);
   const byNumber: (Field | undefined)[] = new Array<undefined>(fields.at(-1)!.number + 1).fill(undefined);
@@ -66,6 +83,11 @@ function define<T extends onnx.Message>(
   type.fields = fields;
   type.byNumber = byNumber;
   type.template = Object.fromEntries(fields.filter((f) => f.repeated).map((f) => [f.name, EMPTY]));
+}
+
+function wireOf(kind: Kind): number {
+  if (kind === Kind.INT64 || kind === Kind.INT32) return Wire.VARINT;
+  return kind === Kind.FLOAT ? Wire.FIXED32 : Wire.LENGTH;
 }
 
 const { STRING, BYTES, INT64, INT32, FLOAT } = Kind;

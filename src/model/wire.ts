@@ -4,16 +4,18 @@
  * Every fault is the file's: a PartitionError 'input' that names the byte.
  */
 import { PartitionError } from '../util/errors.js';
+import { Wire } from './schema.js';
 import type { ByteSource } from './source.js';
 import { TextReader } from './text.js';
 import type { Int64 } from './types.js';
 
-/** Wire types, the low three bits of a tag. */
-export const Wire = { VARINT: 0, FIXED64: 1, LENGTH: 2, GROUP_START: 3, GROUP_END: 4, FIXED32: 5 } as const;
-
+/** Windows begin small behind a skipped payload, where little may be wanted, and double while reading goes on. */
+const FIRST_WINDOW_BYTES = 1 << 12;
 const WINDOW_BYTES = 1 << 16;
 /** Longer single texts and byte strings are no part of a graph (and V8 strings end at 2^29 characters). */
 const LONGEST_FIELD_BYTES = 1 << 28;
+/** Up to here a copy, which V8 keeps on its own heap, is cheaper than a view. */
+const SMALL_BYTES = 64;
 const LARGEST_FIELD_NUMBER = 2 ** 29 - 1;
 const NO_BYTES = Buffer.alloc(0);
 
@@ -23,6 +25,7 @@ export class Cursor {
   private base = 0;
   private at = 0;
   private limit = 0;
+  private windowBytes = FIRST_WINDOW_BYTES;
   private reader: TextReader | null = null;
   private readonly scratch = new DataView(new ArrayBuffer(8));
 
@@ -41,6 +44,7 @@ export class Cursor {
       this.base = offset;
       this.at = 0;
       this.limit = 0;
+      this.windowBytes = FIRST_WINDOW_BYTES;
     }
   }
 
@@ -48,7 +52,8 @@ export class Cursor {
     const offset = this.base + this.at;
     if (offset >= this.source.sizeBytes)
       throw this.fault(`truncated at byte ${offset} of ${this.source.sizeBytes}`);
-    const bytes = this.source.window(offset, WINDOW_BYTES);
+    const bytes = this.source.window(offset, this.windowBytes);
+    this.windowBytes = Math.min(2 * this.windowBytes, WINDOW_BYTES);
     this.buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     this.base = offset;
     this.at = 0;
@@ -119,10 +124,15 @@ export class Cursor {
     if (length > LONGEST_FIELD_BYTES && this.source.path !== null) {
       throw this.fault(`a field of ${length} bytes at byte ${this.offset} is too long to be part of a graph`);
     }
-    const start = this.at;
-    if (this.source.path !== null && length <= this.limit - start) {
+    if (length <= SMALL_BYTES && length <= this.limit - this.at) {
+      const small = new Uint8Array(length);
+      for (let i = 0; i < length; i++) small[i] = this.buffer[this.at++]!;
+      return small;
+    }
+    if (this.source.path !== null && length <= this.limit - this.at) {
+      const start = this.at;
       this.at += length;
-      return new Uint8Array(this.buffer.subarray(start, start + length));
+      return new Uint8Array(this.buffer.subarray(start, this.at));
     }
     const offset = this.offset;
     const bytes = this.source.read(offset, length);
@@ -131,29 +141,16 @@ export class Cursor {
   }
 
   string(length: number): string {
+    const text = (this.reader ??= new TextReader());
+    if (length > this.limit - this.at && length <= FIRST_WINDOW_BYTES) this.refill();
     if (length > this.limit - this.at) {
-      if (length > WINDOW_BYTES || this.source.path === null) {
-        const bytes = this.bytes(length);
-        return (this.reader ??= new TextReader()).decode(
-          Buffer.from(bytes.buffer, bytes.byteOffset, length),
-          0,
-          length,
-        );
-      }
-      this.refill();
-      // A read may be cut short by the system; then take the bytes one by one from the source.
-      if (length > this.limit) {
-        const bytes = this.bytes(length);
-        return (this.reader ??= new TextReader()).decode(
-          Buffer.from(bytes.buffer, bytes.byteOffset, length),
-          0,
-          length,
-        );
-      }
+      // Too long for a window, or the system cut the window short.
+      const bytes = this.bytes(length);
+      return text.decode(Buffer.from(bytes.buffer, bytes.byteOffset, length), 0, length);
     }
     const start = this.at;
     this.at += length;
-    return (this.reader ??= new TextReader()).decode(this.buffer, start, start + length);
+    return text.decode(this.buffer, start, start + length);
   }
 
   /** The next tag as number * 8 + wire type, checked. */

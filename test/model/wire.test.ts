@@ -54,7 +54,7 @@ function anyMessage(type: MessageType, depth: number): fc.Arbitrary<Message> {
       const value = raw[field.name];
       if (value !== undefined && !isTaken) message[field.name] = value;
     }
-    return message as Message;
+    return message;
   });
 }
 
