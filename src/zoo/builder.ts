@@ -19,7 +19,8 @@ import { encodeFloats, encodeInt64, type WeightDType } from './encode.js';
 const ATTRIBUTE = { FLOAT: 1, INT: 2, INTS: 7 } as const;
 /** TensorProto.DataLocation.EXTERNAL. */
 const EXTERNAL = 1;
-const OPSET = 20;
+/** What the dynamo exporter writes by default. */
+const DEFAULT_OPSET = 20;
 const IR_VERSION = 10;
 
 /** A dimension of a graph input: a number, or the name of a symbol. */
@@ -40,6 +41,7 @@ export class GraphBuilder {
   private readonly nameUses = new Map<string, number>();
   private scopePath = '/model';
   private dataBytes = 0;
+  private opset = DEFAULT_OPSET;
 
   /**
    * @param modelName names the external data file, `<modelName>.onnx.data`
@@ -57,6 +59,11 @@ export class GraphBuilder {
     const result = body();
     this.scopePath = outer;
     return result;
+  }
+
+  /** Raises the graph's opset where an operator needs a newer one. */
+  requireOpset(version: number): void {
+    this.opset = Math.max(this.opset, version);
   }
 
   input(name: string, dtype: DType, dims: readonly DimSpec[]): string {
@@ -208,7 +215,7 @@ export class GraphBuilder {
       irVersion: IR_VERSION,
       producerName: 'partition-optimizer zoo',
       graph,
-      opsetImport: [{ domain: '', version: OPSET }],
+      opsetImport: [{ domain: '', version: this.opset }],
       metadataProps: [],
       trainingInfo: [],
       functions: [],

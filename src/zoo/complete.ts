@@ -5,6 +5,7 @@ import {
   type Activation,
   type ArchConfig,
   type ArchSketch,
+  type DerivedSize,
   type Family,
   type MoeConfig,
   type Origin,
@@ -39,10 +40,11 @@ export function completeConfig(sketch: ArchSketch, origin: Origin = USAGE): Arch
   const rule = FAMILY_RULE[family];
   requireSizes(origin, { layers, hidden, heads });
   const mla = family === 'deepseek' ? (sketch.mla ?? null) : null;
-  if (sketch.headDim === undefined && mla === null && hidden % heads !== 0) {
+  // Latent attention has head widths of its own, and a key per query head.
+  const givenHeadDim = mla === null ? sketch.headDim : mla.nopeHeadDim + mla.ropeHeadDim;
+  if (givenHeadDim === undefined && hidden % heads !== 0) {
     throw fault(origin, 'heads', `expected a divisor of hidden ${hidden}, found ${heads}`);
   }
-  const headDim = sketch.headDim ?? (mla === null ? hidden / heads : mla.nopeHeadDim + mla.ropeHeadDim);
   const ffn = sketch.ffn ?? 4 * hidden;
   const config: ArchConfig = {
     name: sketch.name,
@@ -52,8 +54,8 @@ export function completeConfig(sketch: ArchSketch, origin: Origin = USAGE): Arch
     layers,
     hidden,
     heads,
-    kvHeads: sketch.kvHeads ?? heads,
-    headDim,
+    kvHeads: mla === null ? (sketch.kvHeads ?? heads) : heads,
+    headDim: givenHeadDim ?? hidden / heads,
     ffn,
     vocab: sketch.vocab ?? 32000,
     maxPositions: sketch.maxPositions ?? 2048,
@@ -77,9 +79,19 @@ export function completeConfig(sketch: ArchSketch, origin: Origin = USAGE): Arch
       family === 'vit'
         ? { imageSize: 224, patchSize: 16, channels: 3, classes: 1000, ...sketch.vision }
         : null,
+    derived: derivedSizes(sketch),
   };
   checkConfig(config, origin);
   return config;
+}
+
+function derivedSizes(sketch: ArchSketch): DerivedSize[] {
+  const derived: DerivedSize[] = [];
+  if (sketch.headDim === undefined) derived.push('headDim');
+  if (sketch.kvHeads === undefined) derived.push('kvHeads');
+  if (sketch.ffn === undefined) derived.push('ffn');
+  if (sketch.moe !== undefined && sketch.moe.expertFfn === undefined) derived.push('expertFfn');
+  return derived;
 }
 
 function completeMoe(sketch: ArchSketch, ffn: number, origin: Origin): MoeConfig {

@@ -110,11 +110,16 @@ export interface ArchConfig {
   readonly seqToSeq: SeqToSeqConfig | null;
   readonly bert: BertConfig | null;
   readonly vision: VisionConfig | null;
+  /** Sizes that nobody gave: they follow from others by rule, and do so again when those are overridden. */
+  readonly derived: readonly DerivedSize[];
 }
+
+/** `headDim = hidden / heads`, `kvHeads = heads`, `ffn = 4 * hidden`, `expertFfn = ffn`. */
+export type DerivedSize = 'headDim' | 'kvHeads' | 'ffn' | 'expertFfn';
 
 /** What a data file or a caller writes: sizes that matter, the rest by rule. */
 export type ArchSketch = Pick<ArchConfig, 'name' | 'family' | 'layers' | 'hidden' | 'heads'> &
-  Partial<Omit<ArchConfig, 'moe' | 'mla' | 'seqToSeq' | 'bert' | 'vision'>> & {
+  Partial<Omit<ArchConfig, 'derived' | 'moe' | 'mla' | 'seqToSeq' | 'bert' | 'vision'>> & {
     readonly moe?: Pick<MoeConfig, 'experts' | 'topk'> & Partial<MoeConfig>;
     readonly mla?: MlaConfig;
     readonly seqToSeq?: Partial<SeqToSeqConfig>;

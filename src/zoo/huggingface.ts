@@ -1,7 +1,7 @@
 /** Reads a Hugging Face `config.json` into an architecture. The file is foreign: every field is checked. */
 import { PartitionError } from '../util/errors.js';
 import { completeConfig } from './complete.js';
-import { type Activation, type ArchConfig, type ArchSketch, type BertConfig, type Origin } from './config.js';
+import type { Activation, ArchConfig, ArchSketch, BertConfig, Origin } from './config.js';
 
 /** Typed access to the fields of one config file; errors name the field. */
 class Fields {
@@ -191,9 +191,6 @@ function readDeepseekV3(f: Fields, name: string): ArchSketch {
   };
   return readLlama(f, name, {
     family: 'deepseek',
-    // Under latent attention these follow from its widths; the file's own `head_dim` means the rotary part.
-    kvHeads: f.number('num_attention_heads'),
-    headDim: mla.nopeHeadDim + mla.ropeHeadDim,
     mla,
     moe: {
       experts: f.number('n_routed_experts'),

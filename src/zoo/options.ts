@@ -53,17 +53,16 @@ export interface GraphForm {
 export function applyOverrides(config: ArchConfig, overrides: ArchOverrides): ArchConfig {
   const set = definedSizes(overrides);
   if (Object.keys(set).length === 0) return config;
-  const isDerivedHead = config.headDim * config.heads === config.hidden && config.mla === null;
-  const { moe, mla, seqToSeq, bert, vision, headDim, kvHeads, ffn, ...rest } = config;
+  const { derived, moe, mla, seqToSeq, bert, vision, headDim, kvHeads, ffn, ...rest } = config;
   const sketch: ArchSketch = {
     ...rest,
     published: null,
-    ...(isDerivedHead ? {} : { headDim }),
-    ...(kvHeads === config.heads ? {} : { kvHeads }),
-    ...(ffn === 4 * config.hidden ? {} : { ffn }),
+    ...(derived.includes('headDim') ? {} : { headDim }),
+    ...(derived.includes('kvHeads') ? {} : { kvHeads }),
+    ...(derived.includes('ffn') ? {} : { ffn }),
     ...pick(set, ['layers', 'hidden', 'heads', 'kvHeads', 'headDim', 'ffn', 'vocab', 'maxPositions']),
     ...(set.tiedEmbeddings === undefined ? {} : { tiedEmbeddings: set.tiedEmbeddings }),
-    ...(moe === null ? {} : { moe: overriddenMoe(moe, set) }),
+    ...(moe === null ? {} : { moe: overriddenMoe(moe, derived.includes('expertFfn'), set) }),
     ...(mla === null ? {} : { mla }),
     ...(seqToSeq === null ? {} : { seqToSeq: { ...seqToSeq, ...decoderDepth(config, set) } }),
     ...(bert === null ? {} : { bert }),
@@ -121,11 +120,15 @@ export function graphForm(config: ArchConfig, options: ZooOptions): GraphForm {
 const MOE_FIELDS = ['experts', 'topk', 'expertFfn', 'sharedExperts', 'denseLayers'] as const;
 const VISION_FIELDS = ['imageSize', 'patchSize', 'classes'] as const;
 
-/** Where no layer is dense, `ffn` means the experts' width. */
-function overriddenMoe(moe: MoeConfig, set: ArchOverrides): MoeConfig {
-  const isAllExperts = (set.denseLayers ?? moe.denseLayers) === 0;
-  const expertFfn = isAllExperts && set.ffn !== undefined ? set.ffn : moe.expertFfn;
-  return { ...moe, expertFfn, ...pick(set, MOE_FIELDS) };
+/** Where no layer is dense, `ffn` can only mean the experts' width. */
+function overriddenMoe(
+  moe: MoeConfig,
+  isDerived: boolean,
+  set: ArchOverrides,
+): NonNullable<ArchSketch['moe']> {
+  const { expertFfn, ...rest } = moe;
+  const follows = isDerived || (set.ffn !== undefined && (set.denseLayers ?? moe.denseLayers) === 0);
+  return { ...rest, ...(follows ? {} : { expertFfn }), ...pick(set, MOE_FIELDS) };
 }
 
 /** An encoder-decoder of equal halves stays so when only `layers` is given. */

@@ -1,4 +1,5 @@
 /** Vision Transformer (arXiv:2010.11929): patches by a strided convolution, a class token, pre-norm encoder. */
+import { DType } from '../model/dtype.js';
 import { attrInt, attrInts, type GraphBuilder } from './builder.js';
 import { biasedAttention } from './blocks/attention.js';
 import { gemm, linear } from './blocks/linear.js';
@@ -35,6 +36,8 @@ function embeddings(b: GraphBuilder, config: ArchConfig, tokens: ImageTokens): s
   const { patchSize, channels } = config.vision!;
   const name = 'vit.embeddings';
   const square = [patchSize, patchSize];
+  // Conv takes bfloat16 from opset 22 on.
+  if (b.dtype === DType.BFLOAT16) b.requireOpset(22);
   const patches = b.op(
     'Conv',
     [
