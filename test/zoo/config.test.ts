@@ -8,6 +8,7 @@ import {
   parameterCount,
   zooConfig,
   zooNames,
+  type ArchSketch,
   type ZooOptions,
 } from '../../src/zoo/index.js';
 
@@ -130,5 +131,25 @@ describe('zoo sizes by flag', () => {
     expect(
       faultOf(() => completeConfig({ ...sketch, family: 'deepseek', moe: { experts: 2, topk: 1 } })).where,
     ).to.match(/mla$/);
+  });
+
+  it('refuse sizes of one family that do not fit together', () => {
+    const base = { name: 'x', layers: 2, hidden: 64, heads: 4 };
+    const mla = { qLoraRank: 0, kvLoraRank: 16, nopeHeadDim: 16, ropeHeadDim: 8, valueHeadDim: 12 };
+    const moe = { experts: 8, topk: 2 };
+    const wrong: readonly (readonly [ArchSketch, string])[] = [
+      [{ ...base, family: 'deepseek', moe, mla: { ...mla, ropeHeadDim: 7 } }, 'ropeHeadDim'],
+      [{ ...base, family: 'deepseek', moe, mla: { ...mla, qLoraRank: -1 } }, 'qLoraRank'],
+      [{ ...base, family: 'moe', moe: { ...moe, groups: 2, topkGroups: 3 } }, 'topkGroups'],
+      [{ ...base, family: 'moe', moe: { ...moe, topk: 5, groups: 2 } }, 'topk'],
+      [{ ...base, family: 't5', seqToSeq: { relativeBuckets: 6 } }, 'relativeBuckets'],
+      [{ ...base, family: 't5', seqToSeq: { relativeMaxDistance: 16 } }, 'relativeMaxDistance'],
+      [{ ...base, family: 't5', seqToSeq: { decoderLayers: 5000 } }, 'decoderLayers'],
+      [{ ...base, family: 'llama', ropeTheta: 0 }, 'ropeTheta'],
+      [{ ...base, family: 'llama', normEpsilon: -1 }, 'normEpsilon'],
+    ];
+    for (const [sketch, field] of wrong) {
+      expect(faultOf(() => completeConfig(sketch)).where).to.match(new RegExp(`: ${field}$`));
+    }
   });
 });

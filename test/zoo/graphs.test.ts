@@ -3,7 +3,7 @@ import { DType, dtypeBytes } from '../../src/model/dtype.js';
 import { decodeModel } from '../../src/model/read.js';
 import type { GraphProto } from '../../src/model/types.js';
 import { encodeModel } from '../../src/model/write.js';
-import { buildZoo, zooConfig, zooNames } from '../../src/zoo/index.js';
+import { buildZoo, completeConfig, zooConfig, zooNames, type ArchSketch } from '../../src/zoo/index.js';
 
 /** Throws the first thing that makes the graph unsound as a graph. */
 function checkGraph(graph: GraphProto): void {
@@ -81,6 +81,36 @@ describe('zoo graphs', () => {
         expect(wide).to.deep.equal(name === 'deepseek-v3' ? [[256]] : []);
         expect(graph.output[0].type!.tensorType!.elemType).to.equal(dtype);
       }
+    }
+  });
+
+  it('are sound in the variants that no named model takes', () => {
+    const base = { layers: 2, hidden: 64, heads: 4, vocab: 100 };
+    const mla = { qLoraRank: 0, kvLoraRank: 16, nopeHeadDim: 16, ropeHeadDim: 8, valueHeadDim: 12 };
+    const sketches: ArchSketch[] = [
+      { ...base, name: 'untied', family: 'gpt', tiedEmbeddings: false },
+      { ...base, name: 'biased', family: 'llama', attentionBias: true, ffnBias: true, slidingWindow: 8 },
+      {
+        ...base,
+        name: 'gated',
+        family: 't5',
+        gatedFfn: true,
+        tiedEmbeddings: false,
+        seqToSeq: { decoderLayers: 3 },
+      },
+      { ...base, name: 'direct', family: 'deepseek', mla, moe: { experts: 8, topk: 2, router: 'sigmoid' } },
+      { ...base, name: 'words', family: 'bert', bert: { head: 'mlm' } },
+      {
+        ...base,
+        name: 'unscaled',
+        family: 'moe',
+        moe: { experts: 4, topk: 1, normaliseTopk: false, denseLayers: 1 },
+      },
+    ];
+    for (const sketch of sketches) {
+      const graph = buildZoo(completeConfig(sketch)).graph!;
+      checkGraph(graph);
+      externalEnd(graph, `${sketch.name}.onnx.data`);
     }
   });
 
