@@ -1,17 +1,10 @@
 /** Peak bytes of one device of each pipeline rank. */
+import { communicatorBytes, fragmentationBytes, gatherBufferBytes } from '../cost/memory.js';
 import { inFlightChunks } from '../parallel/schedule.js';
 import { expertShards } from '../plan/candidate.js';
 import type { Candidate, MemoryBreakdown } from '../plan/types.js';
 import type { StageLoad } from './load.js';
 import type { PlanProblem } from './types.js';
-
-/** Runtime context, libraries and communicators of one process (CUDA context plus NCCL buffers), bytes. */
-export const RUNTIME_CONTEXT_BYTES = 1.5 * 2 ** 30;
-/** Share of what the allocator holds that is lost to fragmentation. */
-export const FRAGMENTATION = 0.03;
-
-/** Layers whose parameters ZeRO-3 holds gathered at a time: the one that runs and the one that is prefetched. */
-const GATHERED_LAYERS = 2;
 
 export function emptyMemory(): MemoryBreakdown {
   return {
@@ -61,8 +54,7 @@ export function rankMemory(
     cache += table.cacheBytes[to]! - table.cacheBytes[from]!;
     if (zero >= 2) gathered = Math.max(gathered, table.segmentParameters.over(from, to));
   }
-  const gatheredBytes = gathered * (state.grad + (zero >= 3 ? GATHERED_LAYERS * state.param : 0));
-  out.transientBytes = transient + boundary + gatheredBytes;
+  out.transientBytes = transient + boundary + gatherBufferBytes(gathered, state, zero);
   out.cacheBytes = problem.phase === 'inference' ? cache * microbatches : 0;
   const held =
     out.parameterBytes +
@@ -71,8 +63,25 @@ export function rankMemory(
     out.activationBytes +
     out.transientBytes +
     out.cacheBytes;
-  out.reservedBytes = RUNTIME_CONTEXT_BYTES + FRAGMENTATION * (out.activationBytes + out.transientBytes);
+  const device = problem.cluster.groups[load.layout.deviceGroup[r]!]!.device;
+  out.reservedBytes =
+    device.reservedBytes +
+    communicatorBytes(communicators(c)) +
+    fragmentationBytes(out.activationBytes + out.transientBytes);
   out.totalBytes = held + out.reservedBytes;
+}
+
+/** Communicators a rank takes part in: one per axis that is split. */
+function communicators(c: Candidate): number {
+  return (
+    (c.tp > 1 ? 1 : 0) +
+    (c.cp > 1 ? 1 : 0) +
+    (c.pp > 1 ? 1 : 0) +
+    (c.dpShard > 1 ? 1 : 0) +
+    (c.dpReplicate > 1 ? 1 : 0) +
+    (c.ep > 1 ? 1 : 0) +
+    (c.etp > 1 ? 1 : 0)
+  );
 }
 
 /**
