@@ -27,7 +27,8 @@ export function checkModel(model: ModelProto, where: string): Diagnostic[] {
   const modelPath = existsSync(where) ? where : null;
   const { graph } = model;
   if (graph === undefined) return report.fail('model', 'the model has no graph');
-  if (graph.node.length + graph.input.length + graph.output.length + graph.initializer.length === 0) {
+  const { node, input, output, initializer, sparseInitializer } = graph;
+  if (node.length + input.length + output.length + initializer.length + sparseInitializer.length === 0) {
     report.fail('graph', 'the graph is empty');
   }
   if (graph.output.length === 0)

@@ -50,7 +50,7 @@ export function collectRegions(model: ModelProto): Region[] {
     for (let holder = 0; holder < region.nodes.length; holder++) {
       for (const attribute of region.nodes[holder].attribute) {
         for (const graph of subgraphs(attribute)) {
-          const label = `${nodeLabel(region, holder)}, ${quote(attribute.name)}`;
+          const label = `${quote(attribute.name)} of ${nodeLabel(region, holder)}`;
           regions.push({
             ...graphRegion('subgraph', graph, label),
             parent: region,
@@ -95,8 +95,8 @@ export function nodeLabel(region: Region, index: number): string {
   return `node ${index}${name} (${quote(node.opType).slice(1, -1)})${inside}`;
 }
 
-/** Deep nesting would make labels long: the two innermost levels say enough. */
+/** Deep nesting would make labels long: the two innermost subgraphs say enough. */
 function innermost(label: string): string {
   const parts = label.split(' of ');
-  return parts.length <= 2 ? label : `${parts.slice(0, 2).join(' of ')} of ...`;
+  return parts.length <= 4 ? label : `${parts.slice(0, 4).join(' of ')} of ...`;
 }
