@@ -1,6 +1,6 @@
 /** What shape rules expect of their inputs, checked where numbers are known and unified where symbols meet. */
 import { DType } from '../model/dtype.js';
-import { canBeEqual, shapeText } from './dim.js';
+import { canBeEqual, divideExact, shapeText } from './dim.js';
 import type { Dim, InferContext, Shape } from './types.js';
 
 /**
@@ -46,9 +46,9 @@ export function positive(ctx: InferContext, name: string): number {
   return value;
 }
 
-/** `a / b` of a packed dimension. @throws PartitionError when numbers do not divide */
+/** `a / b` of a packed dimension; `null` when that is not known. @throws PartitionError when numbers do not divide */
 export function divided(ctx: InferContext, a: Dim, b: number, what: string): Dim | null {
-  if (typeof a !== 'number') return null;
+  if (typeof a !== 'number') return divideExact(a, b);
   if (a % b !== 0) ctx.fail(`${what}: ${String(a)} is not divisible by ${String(b)}`);
   return a / b;
 }

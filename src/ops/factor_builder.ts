@@ -43,7 +43,8 @@ export class FactorBuilder {
     for (let i = 0; i < op.inputCount; i++) allInputs.push(this.fit(op.inputShape(i), inputs[i]));
     const allOutputs: (number[][] | null)[] = [];
     for (let i = 0; i < op.outputCount; i++) allOutputs.push(this.fit(op.outputShape(i), outputs[i]));
-    const rule = { factors: this.factors, inputs: allInputs, outputs: allOutputs };
+    const factors = compacted(this.factors, allInputs, allOutputs);
+    const rule = { factors, inputs: allInputs, outputs: allOutputs };
     return linear ? { ...rule, linear } : rule;
   }
 
@@ -63,6 +64,24 @@ export class FactorBuilder {
       return size === 1 ? [] : [this.whole(size)];
     });
   }
+}
+
+/** Drops factors that no tensor has (of operands that are omitted) and renumbers the layouts in place. */
+function compacted(
+  factors: readonly Factor[],
+  ...tensors: readonly (readonly (number[][] | null)[])[]
+): Factor[] {
+  const target = new Int32Array(factors.length).fill(-1);
+  const kept: Factor[] = [];
+  for (const list of tensors)
+    for (const layout of list)
+      if (layout !== null) for (const ids of layout) for (const id of ids) target[id] = 0;
+  for (let id = 0; id < factors.length; id++) if (target[id] === 0) target[id] = kept.push(factors[id]) - 1;
+  for (const list of tensors)
+    for (const layout of list)
+      if (layout !== null)
+        for (const ids of layout) for (let k = 0; k < ids.length; k++) ids[k] = target[ids[k]];
+  return kept;
 }
 
 /** Every dimension of every tensor that has the first input's shape is split alike; all others are right-aligned. */

@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import { ceilDiv, symbol } from '../../src/ops/dim.js';
+import type { SymbolicDim } from '../../src/ops/types.js';
 import { family as conv } from '../../src/ops/conv.js';
 import { family as pool } from '../../src/ops/pool.js';
 import {
