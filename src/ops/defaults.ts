@@ -40,7 +40,7 @@ export function needsGrad(op: OpInstance, i: number): boolean {
   return op.inputNeedsGrad === undefined ? op.inputValue(i) === null : op.inputNeedsGrad(i);
 }
 
-/** Inputs that a gradient may flow to: float tensors. */
+/** Float tensor inputs, whether a gradient is wanted or not. */
 export function floatInputs(op: OpInstance): number[] {
   const list: number[] = [];
   for (let i = 0; i < op.inputCount; i++)
@@ -48,13 +48,16 @@ export function floatInputs(op: OpInstance): number[] {
   return list;
 }
 
+/** Inputs whose gradient is wanted. */
+export function gradInputs(op: OpInstance): number[] {
+  return floatInputs(op).filter((i) => needsGrad(op, i));
+}
+
 /** As much FLOP as forward for every float input, all of which are saved. No gradient when the output is not float. */
 export function defaultBackward(op: OpInstance, flop: number): BackwardRule | null {
   const inputs = gradInputs(op);
   if (inputs.length === 0 || op.outputCount === 0 || !isFloat(op.outputDtype(0))) return null;
-  const saved: number[] = [];
-  for (let i = 0; i < op.inputCount; i++) if (op.inputShape(i) !== null && isFloat(op.inputDtype(i))) saved.push(i);
-  return { grads: inputs.map((input) => ({ input, flop })), savesInputs: saved, savesOutputs: [] };
+  return { grads: inputs.map((input) => ({ input, flop })), savesInputs: floatInputs(op), savesOutputs: [] };
 }
 
 /** Work of an operator by its rule, or the default (also for an unknown operator, `rule` null). */
