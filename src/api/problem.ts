@@ -120,8 +120,8 @@ function countParameters(book: StrategyBook): { parameters: number; expertParame
   let dense = 0;
   let expertParameters = 0;
   classSize.forEach((size, c) => {
-    dense += size * costs.denseParameters[c]!;
-    expertParameters += size * costs.expertParameters[c]!;
+    dense += size * costs.denseParameters[c];
+    expertParameters += size * costs.expertParameters[c];
   });
   // A tied weight is held by each segment that uses it but is one parameter.
   sharedParameter.forEach((t, i) => {

@@ -35,7 +35,7 @@ export function solveByElimination(problem: ShardProblem): ShardSolution {
 }
 
 function choices(problem: ShardProblem, n: number): number {
-  return problem.choiceStart[n + 1]! - problem.choiceStart[n]!;
+  return problem.choiceStart[n + 1] - problem.choiceStart[n];
 }
 
 function initialFactors(problem: ShardProblem): Factor[] {
@@ -48,7 +48,7 @@ function initialFactors(problem: ShardProblem): Factor[] {
   }
   for (let e = 0; e < problem.edgeCount; e++) {
     factors.push({
-      scope: [problem.edgeA[e]!, problem.edgeB[e]!],
+      scope: [problem.edgeA[e], problem.edgeB[e]],
       table: problem.edgeCost.slice(problem.edgeStart[e], problem.edgeStart[e + 1]),
     });
   }
@@ -64,26 +64,31 @@ function eliminateAll(
 ): { cost: number; choice: Int32Array } {
   const live = factors.map((f) => restrict(f, fixed, sizes));
   const touching: Set<number>[] = Array.from({ length: nodeCount }, () => new Set<number>());
-  live.forEach((f, i) => f.scope.forEach((n) => touching[n]!.add(i)));
+  live.forEach((f, i) => f.scope.forEach((n) => touching[n].add(i)));
   let constant = 0;
-  for (const f of live) if (f.scope.length === 0) constant += f.table[0]!;
+  for (const f of live) if (f.scope.length === 0) constant += f.table[0];
 
   const remaining = new Set<number>();
-  for (let n = 0; n < nodeCount; n++) if (fixed[n]! < 0) remaining.add(n);
+  for (let n = 0; n < nodeCount; n++) if (fixed[n] < 0) remaining.add(n);
   const replies: Reply[] = [];
   while (remaining.size > 0) {
     const { node, scope, tableSize } = cheapest(remaining, touching, live, sizes);
     if (tableSize > TABLE_LIMIT) {
       return condition(nodeCount, sizes, live, touching, remaining, fixed, replies, constant);
     }
-    const { factor, reply } = eliminate(node, scope, [...touching[node]!].map((i) => live[i]!), sizes);
-    for (const i of [...touching[node]!]) for (const n of live[i]!.scope) touching[n]!.delete(i);
+    const { factor, reply } = eliminate(
+      node,
+      scope,
+      [...touching[node]].map((i) => live[i]),
+      sizes,
+    );
+    for (const i of [...touching[node]]) for (const n of live[i].scope) touching[n].delete(i);
     remaining.delete(node);
     replies.push(reply);
-    if (factor.scope.length === 0) constant += factor.table[0]!;
+    if (factor.scope.length === 0) constant += factor.table[0];
     else {
       live.push(factor);
-      for (const n of factor.scope) touching[n]!.add(live.length - 1);
+      for (const n of factor.scope) touching[n].add(live.length - 1);
     }
   }
   const choice = Int32Array.from(fixed);
@@ -101,9 +106,9 @@ function cheapest(
   let best = { node: -1, scope: [] as number[], tableSize: Infinity };
   for (const node of remaining) {
     const neighbours = new Set<number>();
-    for (const i of touching[node]!) for (const n of live[i]!.scope) if (n !== node) neighbours.add(n);
-    let tableSize = sizes[node]!;
-    for (const n of neighbours) tableSize *= sizes[n]!;
+    for (const i of touching[node]) for (const n of live[i].scope) if (n !== node) neighbours.add(n);
+    let tableSize = sizes[node];
+    for (const n of neighbours) tableSize *= sizes[n];
     if (tableSize < best.tableSize) best = { node, scope: [...neighbours].sort((a, b) => a - b), tableSize };
   }
   return best;
@@ -117,8 +122,8 @@ function eliminate(
   sizes: Int32Array,
 ): { factor: Factor; reply: Reply } {
   let length = 1;
-  for (const n of scope) length *= sizes[n]!;
-  const own = sizes[node]!;
+  for (const n of scope) length *= sizes[n];
+  const own = sizes[node];
   const table = new Float64Array(length);
   const best = new Int32Array(length);
   // Stride of each scope node, and of the eliminated one, inside each factor's table.
@@ -130,7 +135,8 @@ function eliminate(
     let leastChoice = 0;
     for (let c = 0; c < own; c++) {
       let cost = 0;
-      for (let f = 0; f < factors.length; f++) cost += factors[f]!.table[base[f]! + c * strides[f]![scope.length]!]!;
+      for (let f = 0; f < factors.length; f++)
+        cost += factors[f].table[base[f] + c * strides[f][scope.length]];
       if (cost < least) {
         least = cost;
         leastChoice = c;
@@ -139,14 +145,14 @@ function eliminate(
     table[cell] = least;
     best[cell] = leastChoice;
     for (let d = scope.length - 1; d >= 0; d--) {
-      const size = sizes[scope[d]!]!;
-      digits[d]!++;
-      if (digits[d]! < size) {
-        for (let f = 0; f < factors.length; f++) base[f]! += strides[f]![d]!;
+      const size = sizes[scope[d]];
+      digits[d]++;
+      if (digits[d] < size) {
+        for (let f = 0; f < factors.length; f++) base[f] += strides[f][d];
         break;
       }
       digits[d] = 0;
-      for (let f = 0; f < factors.length; f++) base[f]! -= strides[f]![d]! * (size - 1);
+      for (let f = 0; f < factors.length; f++) base[f] -= strides[f][d] * (size - 1);
     }
   }
   return { factor: { scope, table }, reply: { node, scope, best } };
@@ -156,7 +162,7 @@ function strideOf(factor: Factor, node: number, sizes: Int32Array): number {
   const at = factor.scope.indexOf(node);
   if (at < 0) return 0;
   let stride = 1;
-  for (let i = at + 1; i < factor.scope.length; i++) stride *= sizes[factor.scope[i]!]!;
+  for (let i = at + 1; i < factor.scope.length; i++) stride *= sizes[factor.scope[i]];
   return stride;
 }
 
@@ -164,7 +170,7 @@ function strideOf(factor: Factor, node: number, sizes: Int32Array): number {
 function restrict(factor: Factor, fixed: Int32Array, sizes: Int32Array): Factor {
   let result = factor;
   for (const node of factor.scope) {
-    const choice = fixed[node]!;
+    const choice = fixed[node];
     if (choice >= 0) result = restrictOne(result, node, choice, sizes);
   }
   return result;
@@ -172,7 +178,7 @@ function restrict(factor: Factor, fixed: Int32Array, sizes: Int32Array): Factor 
 
 function restrictOne(factor: Factor, node: number, choice: number, sizes: Int32Array): Factor {
   const stride = strideOf(factor, node, sizes);
-  const size = sizes[node]!;
+  const size = sizes[node];
   const scope = factor.scope.filter((n) => n !== node);
   const table = new Float64Array(factor.table.length / size);
   let at = 0;
@@ -194,14 +200,16 @@ function condition(
   constant: number,
 ): { cost: number; choice: Int32Array } {
   let pivot = -1;
-  for (const n of remaining) if (pivot < 0 || touching[n]!.size > touching[pivot]!.size) pivot = n;
+  for (const n of remaining) if (pivot < 0 || touching[n].size > touching[pivot].size) pivot = n;
   const active = new Set<number>();
-  for (const n of remaining) for (const i of touching[n]!) active.add(i);
-  const factors = [...active].sort((a, b) => a - b).map((i) => live[i]!);
+  for (const n of remaining) for (const i of touching[n]) active.add(i);
+  const factors = [...active].sort((a, b) => a - b).map((i) => live[i]);
   // Nodes already eliminated must not be chosen again by the inner problem: give them a dummy fixed choice there.
-  const innerFixed: Int32Array = Int32Array.from({ length: nodeCount }, (_, n) => (remaining.has(n) ? -1 : Math.max(0, fixed[n]!)));
+  const innerFixed: Int32Array = Int32Array.from({ length: nodeCount }, (_, n) =>
+    remaining.has(n) ? -1 : Math.max(0, fixed[n]),
+  );
   let best: { cost: number; choice: Int32Array } = { cost: Infinity, choice: innerFixed };
-  for (let c = 0; c < sizes[pivot]!; c++) {
+  for (let c = 0; c < sizes[pivot]; c++) {
     innerFixed[pivot] = c;
     const inner = eliminateAll(nodeCount, sizes, factors, Int32Array.from(innerFixed));
     if (inner.cost < best.cost) best = inner;
@@ -215,9 +223,9 @@ function condition(
 /** Fills in eliminated nodes' choices, last eliminated first. */
 function applyReplies(replies: readonly Reply[], choice: Int32Array, sizes: Int32Array): void {
   for (let i = replies.length - 1; i >= 0; i--) {
-    const { node, scope, best } = replies[i]!;
+    const { node, scope, best } = replies[i];
     let cell = 0;
-    for (const n of scope) cell = cell * sizes[n]! + choice[n]!;
+    for (const n of scope) cell = cell * sizes[n] + choice[n];
     choice[node] = best[cell]!;
   }
 }

@@ -42,7 +42,7 @@ export class ShardProblemBuilder {
 
   /** @param matrix row-major, choices of `a` by choices of `b` */
   addEdge(a: number, b: number, matrix: Float64Array): void {
-    const expected = this.costs[a]!.length * this.costs[b]!.length;
+    const expected = this.costs[a].length * this.costs[b].length;
     if (matrix.length !== expected) {
       throw new Error(`internal: edge matrix has ${matrix.length} entries when expected ${expected}`);
     }
@@ -52,12 +52,12 @@ export class ShardProblemBuilder {
 
   build(): ShardProblem {
     const choiceStart = new Int32Array(this.costs.length + 1);
-    this.costs.forEach((c, i) => (choiceStart[i + 1] = choiceStart[i]! + c.length));
-    const nodeCost = new Float64Array(choiceStart[this.costs.length]!);
+    this.costs.forEach((c, i) => (choiceStart[i + 1] = choiceStart[i] + c.length));
+    const nodeCost = new Float64Array(choiceStart[this.costs.length]);
     this.costs.forEach((c, i) => nodeCost.set(c, choiceStart[i]));
     const edgeStart = new Int32Array(this.edges.length + 1);
-    this.edges.forEach((e, i) => (edgeStart[i + 1] = edgeStart[i]! + e.matrix.length));
-    const edgeCost = new Float64Array(edgeStart[this.edges.length]!);
+    this.edges.forEach((e, i) => (edgeStart[i + 1] = edgeStart[i] + e.matrix.length));
+    const edgeCost = new Float64Array(edgeStart[this.edges.length]);
     this.edges.forEach((e, i) => edgeCost.set(e.matrix, edgeStart[i]));
     return {
       nodeCount: this.costs.length,
@@ -75,11 +75,11 @@ export class ShardProblemBuilder {
 /** Cost of a complete choice, by brute force: the judge of every solver. */
 export function shardCost(problem: ShardProblem, choice: ArrayLike<number>): number {
   let cost = 0;
-  for (let n = 0; n < problem.nodeCount; n++) cost += problem.nodeCost[problem.choiceStart[n]! + choice[n]!]!;
+  for (let n = 0; n < problem.nodeCount; n++) cost += problem.nodeCost[problem.choiceStart[n] + choice[n]];
   for (let e = 0; e < problem.edgeCount; e++) {
-    const b = problem.edgeB[e]!;
-    const columns = problem.choiceStart[b + 1]! - problem.choiceStart[b]!;
-    cost += problem.edgeCost[problem.edgeStart[e]! + choice[problem.edgeA[e]!]! * columns + choice[b]!]!;
+    const b = problem.edgeB[e];
+    const columns = problem.choiceStart[b + 1] - problem.choiceStart[b];
+    cost += problem.edgeCost[problem.edgeStart[e] + choice[problem.edgeA[e]] * columns + choice[b]];
   }
   return cost;
 }

@@ -28,7 +28,13 @@ export interface BookOptions {
 /** Tensor-parallel degrees beyond this are not offered: no published run goes further, and heads rarely divide. */
 const MAX_TP = 64;
 
-export const FLOAT_BYTES: Readonly<Record<Precision, number>> = { fp32: 4, tf32: 4, fp16: 2, bf16: 2, fp8: 2 };
+export const FLOAT_BYTES: Readonly<Record<Precision, number>> = {
+  fp32: 4,
+  tf32: 4,
+  fp16: 2,
+  bf16: 2,
+  fp8: 2,
+};
 
 export class StrategyBook implements CostProvider {
   private readonly facts: GraphFacts;
@@ -86,7 +92,7 @@ export class StrategyBook implements CostProvider {
         if (!tensor.isParameter) continue;
         total += size * tensor.elements;
         const isSplit = tensor.consumers.some(({ block, slot }) =>
-          options[block]!.some((o) => o.inputSpecs[slot]!.shards === tp),
+          options[block].some((o) => o.inputSpecs[slot].shards === tp),
         );
         if (isSplit) split += size * tensor.elements;
       }
@@ -135,24 +141,28 @@ export class StrategyBook implements CostProvider {
     const trains = this.options.phase === 'train';
     const options = this.layers.map((layer) => blockOptions(layer, key.tp, key.etp));
     const boundaries: Boundary[] = ['replicated'];
-    if (key.tp > 1 && this.graph.sequenceLength % (key.tp * key.cp) === 0 && this.hasSequence) boundaries.push('sequence');
+    if (key.tp > 1 && this.graph.sequenceLength % (key.tp * key.cp) === 0 && this.hasSequence)
+      boundaries.push('sequence');
     let best: readonly LayerStrategy[] | null = null;
     let bestSec = Infinity;
     for (const boundary of boundaries) {
       let sec = 0;
       const solved = this.layers.map((layer, c) => {
-        const strategy = solveLayer(layer, options[c]!, key.tp, boundary, {
+        const strategy = solveLayer(layer, options[c], key.tp, boundary, {
           trains,
           blockSec: (b, option) => {
-            const s = clock.blockSec(layer, layer.blocks[b]!, option, scale);
-            return s.forward + s.statistics + (trains ? s.backwardInput + s.backwardWeight + s.statistics : 0);
+            const s = clock.blockSec(layer, layer.blocks[b], option, scale);
+            return (
+              s.forward + s.statistics + (trains ? s.backwardInput + s.backwardWeight + s.statistics : 0)
+            );
           },
           collectiveSec: (kind, t) =>
             kind === 'none' || kind === 'slice'
               ? 0
-              : clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t]!, scale)),
+              : clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t], scale)),
         });
-        if (strategy === null) throw new Error('internal: a layer has no legal sharding, not even replication');
+        if (strategy === null)
+          throw new Error('internal: a layer has no legal sharding, not even replication');
         sec += strategy.costSec * this.segmentation.classSize[c]!;
         return strategy;
       });
@@ -195,7 +205,7 @@ export class StrategyBook implements CostProvider {
     const clock = this.clock(key);
     const strategies = this.strategies(key);
     strategies.forEach((strategy, c) =>
-      priceLayer(costs, strategy, this.traffic[c]!, key, scale, clock, this.options.phase),
+      priceLayer(costs, strategy, this.traffic[c], key, scale, clock, this.options.phase),
     );
     const split = strategies[0]?.boundary === 'sequence' ? key.tp : 1;
     for (let s = 0; s <= segmentCount; s++) {

@@ -24,14 +24,15 @@ export function expertTraffic(layer: Layer): ExpertTraffic {
   layer.blocks.forEach((block, b) => {
     if (!isExpert[b]) return;
     const lookup = block.kinds.indexOf('lookup');
-    if (lookup >= 0) experts = Math.max(experts, block.sizes[lookup]!);
+    if (lookup >= 0) experts = Math.max(experts, block.sizes[lookup]);
     for (const t of block.inputs) {
-      const tensor = layer.tensors[t]!;
+      const tensor = layer.tensors[t];
       if (tensor.isParameter || !tensor.isFloat || tensor.isConstant) continue;
-      if (tensor.producer < 0 || !(isExpert[tensor.producer] || afterExpert[tensor.producer])) dispatched.add(t);
+      if (tensor.producer < 0 || !(isExpert[tensor.producer] || afterExpert[tensor.producer]))
+        dispatched.add(t);
     }
     for (const t of block.outputs) {
-      const onwards = layer.tensors[t]!.consumers.some((c) => isExpert[c.block] || beforeExpert[c.block]);
+      const onwards = layer.tensors[t].consumers.some((c) => isExpert[c.block] || beforeExpert[c.block]);
       if (!onwards) combined.add(t);
     }
   });
@@ -45,12 +46,12 @@ function reach(layer: Layer, isExpert: readonly boolean[], direction: 'forward' 
   if (direction === 'backward') order.reverse();
   for (const b of order) {
     if (!isExpert[b] && !reached[b]) continue;
-    const block = layer.blocks[b]!;
+    const block = layer.blocks[b];
     if (direction === 'forward') {
-      for (const t of block.outputs) for (const c of layer.tensors[t]!.consumers) reached[c.block] = true;
+      for (const t of block.outputs) for (const c of layer.tensors[t].consumers) reached[c.block] = true;
     } else {
       for (const t of block.inputs) {
-        const producer = layer.tensors[t]!.producer;
+        const producer = layer.tensors[t].producer;
         if (producer >= 0) reached[producer] = true;
       }
     }

@@ -6,7 +6,7 @@ import type { Cluster, Device, Topology } from '../cluster/index.js';
 import { collectiveTimeSec } from '../cost/collective.js';
 import { attentionTimeSec, elementwiseTimeSec, gemmTimeSec } from '../cost/compute.js';
 import type { Precision, ShardKey } from '../cost/types.js';
-import { AXIS_SEQUENCE } from '../graph/index.js';
+import { AXIS_BATCH, AXIS_SEQUENCE } from '../graph/index.js';
 import type { Layer, LayerBlock } from './layer.js';
 import type { BlockOption } from './options.js';
 import { isExpertBlock } from './options.js';
@@ -42,7 +42,7 @@ export class KernelClock {
     private readonly key: ShardKey,
     private readonly precision: Precision,
   ) {
-    const group = cluster.groups[key.deviceGroup]!;
+    const group = cluster.groups[key.deviceGroup];
     this.device = group.device;
     this.topology = { levels: group.levels, deviceCount: cluster.deviceCount };
   }
@@ -71,7 +71,7 @@ export class KernelClock {
 
   /** Views and copies have no gradient FLOP but still move bytes backward. */
   private passesGradient(layer: Layer, block: LayerBlock): boolean {
-    return block.outputs.some((t) => layer.tensors[t]!.carriesGradient);
+    return block.outputs.some((t) => layer.tensors[t].carriesGradient);
   }
 
   private kernelSec(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): BlockSeconds {
@@ -122,8 +122,9 @@ export class KernelClock {
     let experts = 1;
     for (let f = 0; f < block.sizes.length; f++) {
       const size = localSize(block, option, f, scale);
-      if (size !== Math.ceil(block.sizes[f]! / option.shards[f]!) && block.axes[f] !== AXIS_SEQUENCE) sampled = true;
-      if (block.kinds[f] === 'lookup') experts = Math.max(1, Math.ceil(block.sizes[f]! / this.key.ep));
+      if (size !== Math.ceil(block.sizes[f] / option.shards[f]) && block.axes[f] !== AXIS_SEQUENCE)
+        sampled = true;
+      if (block.kinds[f] === 'lookup') experts = Math.max(1, Math.ceil(block.sizes[f] / this.key.ep));
       else if (k.includes(f)) e.k *= size;
       else if (inA(f) && inB(f)) e.batch *= size;
       else if (inB(f)) e.n *= size;
@@ -132,7 +133,7 @@ export class KernelClock {
     if (block.perSample && !sampled && scale.batch !== 1) e.m *= scale.batch;
     if (isExpertBlock(block)) {
       // Which operand holds the tokens is told by the parameter: tokens are spread evenly over the experts of a rank.
-      if (layer.tensors[block.inputs[a]!]!.isParameter) [e.m, e.n] = [e.n, e.m];
+      if (layer.tensors[block.inputs[a]].isParameter) [e.m, e.n] = [e.n, e.m];
       e.m = Math.max(1, (e.m * e.batch) / experts);
       e.batch = experts;
     }
@@ -140,10 +141,10 @@ export class KernelClock {
   }
 
   private convExtents(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): MatrixExtents {
-    const output = layer.tensors[block.outputs[0]!]!;
-    const outElements = Math.max(1, tensorElements(output, scale) / option.outputSpecs[0]!.shards);
+    const output = layer.tensors[block.outputs[0]];
+    const outElements = Math.max(1, tensorElements(output, scale) / option.outputSpecs[0].shards);
     const flop = block.source.flop * workScale(block, option, scale);
-    const weight = block.inputs.map((t) => layer.tensors[t]!).find((t) => t.isParameter);
+    const weight = block.inputs.map((t) => layer.tensors[t]).find((t) => t.isParameter);
     const k = Math.max(1, flop / (2 * outElements));
     const n = weight ? Math.max(1, Math.min(outElements, weight.elements / k / option.ways)) : 1;
     return { batch: 1, m: Math.max(1, outElements / n), n, k };
@@ -165,18 +166,19 @@ export class KernelClock {
   private lookupBytes(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): number {
     let bytes = 0;
     block.outputs.forEach((t, slot) => {
-      bytes += (2 * tensorElements(layer.tensors[t]!, scale) * scale.floatBytes) / option.outputSpecs[slot]!.shards;
+      bytes +=
+        (2 * tensorElements(layer.tensors[t], scale) * scale.floatBytes) / option.outputSpecs[slot].shards;
     });
     return bytes;
   }
 
   private statisticsSec(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): number {
     const normalized = block.kinds.reduce(
-      (size, kind, f) => (kind === 'normalized' && option.shards[f]! > 1 ? size * block.sizes[f]! : size),
+      (size, kind, f) => (kind === 'normalized' && option.shards[f] > 1 ? size * block.sizes[f] : size),
       1,
     );
     const widest = [...block.inputs, ...block.outputs].reduce((most, t) => {
-      const tensor = layer.tensors[t]!;
+      const tensor = layer.tensors[t];
       return tensor.isParameter || tensor.isConstant ? most : Math.max(most, tensorElements(tensor, scale));
     }, 0);
     return this.tensorParallelSec('allReduce', (widest / normalized) * STATISTICS_BYTES);
@@ -185,7 +187,7 @@ export class KernelClock {
 
 /** A block of nothing but views costs nothing. */
 function isView(layer: Layer, block: LayerBlock): boolean {
-  return block.source.touchedElements === 0 && block.outputs.every((t) => layer.tensors[t]!.elements >= 0);
+  return block.source.touchedElements === 0 && block.outputs.every((t) => layer.tensors[t].elements >= 0);
 }
 
 interface AttentionShape {
@@ -198,39 +200,43 @@ interface AttentionShape {
 }
 
 /**
- * Reads heads and lengths off the factors: queries index the output and not the keys; keys index two inputs and no
- * output; the head dimension of the values indexes the output and is not a head; heads index all.
+ * Reads extents off the factors. Keys are normalised over and index no output; operands that they index are keys and
+ * values, the others queries. Of the output's factors, those in values alone are the head dimension, those in queries alone
+ * the query positions (sequence axis) or the heads that share a key head, those in both the key-value heads.
  */
-function attentionShape(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): AttentionShape {
-  const size = (f: number): number => localSize(block, option, f, scale);
+function attentionShape(
+  layer: Layer,
+  block: LayerBlock,
+  option: BlockOption,
+  scale: RankScale,
+): AttentionShape {
   const inOutput = (f: number): boolean => block.outputDims.some((dims) => dims?.some((d) => d.includes(f)));
-  const activations = block.inputs
-    .map((t, slot) => ({ tensor: layer.tensors[t]!, dims: (block.inputDims[slot] ?? []).flat() }))
-    .filter(({ tensor }) => tensor.isFloat && tensor.carriesGradient);
-  const count = (f: number): number => activations.filter((x) => x.dims.includes(f)).length;
-  const shape = { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys: 1, headDim: 1 };
+  const operands = block.inputs
+    .map((t, slot) => ({ tensor: layer.tensors[t], dims: (block.inputDims[slot] ?? []).flat() }))
+    .filter(({ tensor }) => tensor.isFloat && tensor.carriesGradient && !tensor.isParameter)
+    .map(({ dims }) => dims);
+  const isKeys = (f: number): boolean => block.kinds[f] === 'normalized' && !inOutput(f);
+  const keyed = operands.filter((dims) => dims.some(isKeys));
+  const queried = operands.filter((dims) => !dims.some(isKeys));
+  const shape: AttentionShape = { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys: 1, headDim: 1 };
   let sampled = false;
-  let outputWidth = 1;
   for (let f = 0; f < block.sizes.length; f++) {
-    const s = size(f);
-    if (inOutput(f)) outputWidth *= s;
-    if (block.axes[f] !== 0 && block.axes[f] !== AXIS_SEQUENCE) {
-      shape.batch *= s;
+    const size = localSize(block, option, f, scale);
+    if (block.axes[f] === AXIS_BATCH) {
+      shape.batch *= size;
       sampled = true;
-    } else if (!inOutput(f)) {
-      // Contracted: keys (in K and V) or the head dimension of the scores (in Q and K, no axis of tokens).
-      if (block.kinds[f] === 'normalized' || block.axes[f] === AXIS_SEQUENCE) shape.keys *= s;
-    } else if (count(f) >= activations.length && activations.length > 1) {
-      shape.heads *= s;
-      shape.kvHeads *= s;
-    } else if (block.axes[f] === AXIS_SEQUENCE) shape.queries *= s;
+    } else if (isKeys(f)) shape.keys *= size;
+    else if (!inOutput(f)) continue;
+    else if (block.axes[f] === AXIS_SEQUENCE) shape.queries *= size;
+    else if (!queried.some((dims) => dims.includes(f))) shape.headDim *= size;
+    else if (keyed.some((dims) => dims.includes(f))) {
+      shape.heads *= size;
+      shape.kvHeads *= size;
+    } else if (block.axes.includes(AXIS_SEQUENCE)) shape.heads *= size;
+    else shape.queries *= size;
   }
   if (block.perSample && !sampled) shape.batch *= scale.batch;
-  // What is left of the output once batch, heads and queries are told: group heads and head dimension together.
-  const flop = block.source.flop * workScale(block, option, scale);
-  const rows = shape.batch * shape.heads * Math.max(1, shape.queries) * Math.max(1, shape.keys);
-  const width = flop / (4 * rows * (block.source.causal ? 0.5 : 1));
-  shape.headDim = Math.max(1, Math.min(256, width));
-  shape.heads = Math.max(1, (shape.heads * width) / shape.headDim);
+  // Fused operators whose operands hold several of these at once tell no keys: self-attention over the queries.
+  if (shape.keys === 1) shape.keys = shape.queries;
   return shape;
 }

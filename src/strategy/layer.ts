@@ -100,7 +100,7 @@ export function graphFacts(graph: Graph, segmentation: Segmentation): GraphFacts
     if (!any) continue;
     for (let o = graph.outputStart[n]!; o < graph.outputStart[n + 1]!; o++) {
       const t = graph.outputTensor[o]!;
-      if (t >= 0 && isFloat(graph.tensorDtype[t]!)) carriesGradient[t] = 1;
+      if (t >= 0 && isFloat(graph.tensorDtype[t])) carriesGradient[t] = 1;
     }
   }
   for (const t of graph.graphOutputs) if (t >= 0) lastSegment[t] = segmentCount;
@@ -157,7 +157,7 @@ export function extractLayer(
   const producerSlot = new Int32Array(order.length);
   const consumers: { block: number; slot: number }[][] = order.map(() => []);
   blocks.forEach((block, b) => {
-    block.inputs.forEach((t, slot) => consumers[t]!.push({ block: b, slot }));
+    block.inputs.forEach((t, slot) => consumers[t].push({ block: b, slot }));
     block.outputs.forEach((t, slot) => {
       producer[t] = b;
       producerSlot[t] = slot;
@@ -177,10 +177,10 @@ export function extractLayer(
       sequenceDim: -1,
       batchDim: -1,
       sequencePrefix: 1,
-      producer: producer[t]!,
-      producerSlot: producerSlot[t]!,
-      consumers: consumers[t]!,
-      leaves: facts.lastSegment[id]! > segment,
+      producer: producer[t],
+      producerSlot: producerSlot[t],
+      consumers: consumers[t],
+      leaves: facts.lastSegment[id] > segment,
     };
   });
   return { classId, blocks, tensors };
@@ -198,9 +198,12 @@ export function dimsAt(block: LayerBlock, slot: number, isInput: boolean): numbe
 /** Notes on every tensor which dimensions the batch and sequence axes index. Call after refinement. */
 export function markAxes(layer: Layer): void {
   for (const tensor of layer.tensors) {
-    const sides = tensor.consumers.map((c) => ({ block: layer.blocks[c.block]!, dims: dimsAt(layer.blocks[c.block]!, c.slot, true) }));
+    const sides = tensor.consumers.map((c) => ({
+      block: layer.blocks[c.block],
+      dims: dimsAt(layer.blocks[c.block], c.slot, true),
+    }));
     if (tensor.producer >= 0) {
-      const block = layer.blocks[tensor.producer]!;
+      const block = layer.blocks[tensor.producer];
       sides.unshift({ block, dims: dimsAt(block, tensor.producerSlot, false) });
     }
     for (const { block, dims } of sides) {
@@ -213,7 +216,7 @@ export function markAxes(layer: Layer): void {
           }
           // The batch shrinks to one microbatch and does not count as a block of its own.
           if (block.axes[f] === AXIS_BATCH) tensor.batchDim = Math.max(tensor.batchDim, dim);
-          else prefix *= block.sizes[f]!;
+          else prefix *= block.sizes[f];
         }
       });
     }
@@ -225,10 +228,10 @@ export function splitFactor(block: LayerBlock, f: number, minorSize: number): vo
   const minor = block.sizes.length;
   const major = f;
   block.sizes.push(minorSize);
-  block.kinds.push(block.kinds[f]!);
+  block.kinds.push(block.kinds[f]);
   // Only the part that is the sequence (or batch) keeps the axis: the major one.
-  block.axes.push(block.axes[f] === AXIS_NONE ? AXIS_NONE : block.axes[f]!);
-  block.sizes[major] = block.sizes[f]! / minorSize;
+  block.axes.push(block.axes[f] === AXIS_NONE ? AXIS_NONE : block.axes[f]);
+  block.sizes[major] = block.sizes[f] / minorSize;
   for (const dims of [...block.inputDims, ...block.outputDims]) {
     dims?.forEach((factors) => {
       const at = factors.indexOf(f);

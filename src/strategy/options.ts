@@ -37,7 +37,9 @@ const MAX_PADDING = 1 / 64;
 /** Options of every block for a tensor-parallel degree; each list has at least one entry. */
 export function blockOptions(layer: Layer, degree: number, expertDegree: number): BlockOption[][] {
   const largest = layer.tensors.reduce((most, t) => (t.isParameter ? Math.max(most, t.elements) : most), 0);
-  return layer.blocks.map((block) => optionsOf(layer, block, degree, expertDegree, largest * LARGE_PARAMETER_SHARE));
+  return layer.blocks.map((block) =>
+    optionsOf(layer, block, degree, expertDegree, largest * LARGE_PARAMETER_SHARE),
+  );
 }
 
 function optionsOf(
@@ -51,7 +53,7 @@ function optionsOf(
   const replicated = makeOption(block, whole);
   if (degree === 1) return [replicated];
   const weightSlots = block.inputs.flatMap((t, slot) => {
-    const tensor = layer.tensors[t]!;
+    const tensor = layer.tensors[t];
     return tensor.isParameter && tensor.elements >= largeElements && tensor.elements > 1 ? [slot] : [];
   });
   const isExpert = isExpertBlock(block);
@@ -71,7 +73,7 @@ function optionsOf(
     if (isExpert && block.kinds[f] === 'lookup') continue; // experts are the expert axis's business
     if (isExpert && splitWays === 1) {
       // Experts whole on a rank: the tensor axis can only share out their tokens.
-      if (!splitsWeight && divides(block.sizes[f]!, degree)) offer(single(whole, f, degree));
+      if (!splitsWeight && divides(block.sizes[f], degree)) offer(single(whole, f, degree));
       continue;
     }
     if (weightSlots.length > 0 && !splitsWeight) continue;
@@ -80,7 +82,9 @@ function optionsOf(
   if (found.length === 0) return [replicated];
   // A large weight is split wherever it can be; everything else may also be repeated on each rank.
   const fullSplit = found.some((o) => o.ways === splitWays);
-  return weightSlots.length > 0 && fullSplit ? found.filter((o) => o.ways === splitWays) : [replicated, ...found];
+  return weightSlots.length > 0 && fullSplit
+    ? found.filter((o) => o.ways === splitWays)
+    : [replicated, ...found];
 }
 
 /** Weights chosen by a lookup and multiplied: its lookup factor is the expert axis. */
@@ -89,7 +93,7 @@ export function isExpertBlock(block: LayerBlock): boolean {
 }
 
 function maySplit(block: LayerBlock, f: number): boolean {
-  return block.kinds[f] !== 'whole' && block.axes[f] !== AXIS_BATCH && block.sizes[f]! > 1;
+  return block.kinds[f] !== 'whole' && block.axes[f] !== AXIS_BATCH && block.sizes[f] > 1;
 }
 
 function indexes(block: LayerBlock, slot: number, f: number): boolean {
@@ -108,7 +112,7 @@ function single(whole: Int32Array, f: number, ways: number): Int32Array {
 
 /** Splits of factor f in `ways`: evenly, padded, partly (rest replicated), or continued in the next factor. */
 function* factorSplits(block: LayerBlock, f: number, ways: number, whole: Int32Array): Generator<Int32Array> {
-  const size = block.sizes[f]!;
+  const size = block.sizes[f];
   if (divides(size, ways)) {
     yield single(whole, f, ways);
     return;
@@ -116,7 +120,7 @@ function* factorSplits(block: LayerBlock, f: number, ways: number, whole: Int32A
   if (size < ways && ways % size === 0) {
     const rest = ways / size;
     for (const next of followers(block, f)) {
-      if (!maySplit(block, next) || !divides(block.sizes[next]!, rest)) continue;
+      if (!maySplit(block, next) || !divides(block.sizes[next], rest)) continue;
       const shards = single(whole, f, size);
       shards[next] = rest;
       yield shards;
@@ -135,7 +139,7 @@ function followers(block: LayerBlock, f: number): Set<number> {
   for (const dims of [...block.inputDims, ...block.outputDims]) {
     dims?.forEach((factors) => {
       const at = factors.indexOf(f);
-      if (at >= 0 && at + 1 < factors.length) next.add(factors[at + 1]!);
+      if (at >= 0 && at + 1 < factors.length) next.add(factors[at + 1]);
     });
   }
   return next;
@@ -149,11 +153,11 @@ function makeOption(block: LayerBlock, shards: Int32Array): BlockOption {
   const labels: string[] = [];
   const split: number[] = [];
   for (let f = 0; f < shards.length; f++) {
-    const parts = shards[f]!;
+    const parts = shards[f];
     if (parts === 1) continue;
     split.push(f);
     ways *= parts;
-    workShare *= Math.ceil(block.sizes[f]! / parts) / block.sizes[f]!;
+    workShare *= Math.ceil(block.sizes[f] / parts) / block.sizes[f];
     if (block.kinds[f] === 'contraction' || block.kinds[f] === 'lookup') partial = true;
     if (block.kinds[f] === 'normalized') splitsStatistics = true;
     labels.push(`${factorRole(block, f)}/${parts}`);
@@ -175,13 +179,15 @@ function makeOption(block: LayerBlock, shards: Int32Array): BlockOption {
 
 /** What a factor is to its block, in the field's words. */
 function factorRole(block: LayerBlock, f: number): string {
-  const kind = block.kinds[f]!;
+  const kind = block.kinds[f];
   if (block.axes[f] === AXIS_SEQUENCE) return 'sequence';
   if (kind === 'contraction') return 'row';
   if (kind === 'lookup') return 'table';
   if (kind === 'normalized') return 'normalized';
   if (block.source.kind === 'attention') return 'heads';
-  const inWeight = block.inputs.some((_, slot) => indexes(block, slot, f) && block.inputDims[slot]!.length >= 2);
+  const inWeight = block.inputs.some(
+    (_, slot) => indexes(block, slot, f) && block.inputDims[slot]!.length >= 2,
+  );
   return (block.source.kind === 'gemm' || block.source.kind === 'conv' || isExpertBlock(block)) && inWeight
     ? 'column'
     : 'feature';

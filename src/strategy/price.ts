@@ -46,20 +46,20 @@ function priceKernels(
 ): void {
   const { layer, options } = strategy;
   layer.blocks.forEach((block, b) => {
-    const option = options[b]!;
+    const option = options[b];
     const sec = clock.blockSec(layer, block, option, scale);
     const work = workScale(block, option, scale);
     const bytes = touchedBytes(layer, block, option, scale);
-    costs.forwardSec[c]! += sec.forward;
-    costs.forwardFlop[c]! += block.source.flop * work;
-    costs.memoryTrafficBytes[c]! += bytes;
-    costs.tpForwardSec[c]! += sec.statistics;
+    costs.forwardSec[c] += sec.forward;
+    costs.forwardFlop[c] += block.source.flop * work;
+    costs.memoryTrafficBytes[c] += bytes;
+    costs.tpForwardSec[c] += sec.statistics;
     if (!trains) return;
-    costs.backwardInputSec[c]! += sec.backwardInput;
-    costs.backwardWeightSec[c]! += sec.backwardWeight;
-    costs.tpBackwardSec[c]! += sec.statistics;
-    costs.backwardFlop[c]! += (block.source.gradInputFlop + block.source.gradWeightFlop) * work;
-    costs.memoryTrafficBytes[c]! += 2 * bytes;
+    costs.backwardInputSec[c] += sec.backwardInput;
+    costs.backwardWeightSec[c] += sec.backwardWeight;
+    costs.tpBackwardSec[c] += sec.statistics;
+    costs.backwardFlop[c] += (block.source.gradInputFlop + block.source.gradWeightFlop) * work;
+    costs.memoryTrafficBytes[c] += 2 * bytes;
   });
 }
 
@@ -73,11 +73,11 @@ function priceCollectives(
 ): void {
   for (const { tensor, kind, pass } of strategy.collectives) {
     if (pass === 'backward' && !trains) continue;
-    const bytes = tensorBytes(strategy.layer.tensors[tensor]!, scale);
+    const bytes = tensorBytes(strategy.layer.tensors[tensor], scale);
     const sec = clock.tensorParallelSec(kind, bytes);
-    if (pass === 'forward') costs.tpForwardSec[c]! += sec;
-    else costs.tpBackwardSec[c]! += sec;
-    costs.networkBytes[c]! += (kind === 'allReduce' ? 2 : 1) * bytes * (1 - 1 / strategy.degree);
+    if (pass === 'forward') costs.tpForwardSec[c] += sec;
+    else costs.tpBackwardSec[c] += sec;
+    costs.networkBytes[c] += (kind === 'allReduce' ? 2 : 1) * bytes * (1 - 1 / strategy.degree);
   }
 }
 
@@ -93,16 +93,16 @@ function priceContext(
 ): void {
   if (key.cp === 1) return;
   strategy.layer.blocks.forEach((block, b) => {
-    const option = strategy.options[b]!;
+    const option = strategy.options[b];
     block.inputs.forEach((t, slot) => {
-      const tensor = strategy.layer.tensors[t]!;
+      const tensor = strategy.layer.tensors[t];
       if (tensor.isParameter || tensor.isConstant || !tensor.carriesGradient) return;
       if (!needsWholeSequence(block, slot)) return;
-      const wholeBytes = (tensorBytes(tensor, scale) * key.cp) / option.inputSpecs[slot]!.shards;
+      const wholeBytes = (tensorBytes(tensor, scale) * key.cp) / option.inputSpecs[slot].shards;
       const sec = clock.contextParallelSec('allGather', wholeBytes);
-      costs.cpForwardSec[c]! += sec;
-      costs.networkBytes[c]! += wholeBytes * (1 - 1 / key.cp) * (trains ? 3 : 1);
-      if (trains) costs.cpBackwardSec[c]! += sec + clock.contextParallelSec('reduceScatter', wholeBytes);
+      costs.cpForwardSec[c] += sec;
+      costs.networkBytes[c] += wholeBytes * (1 - 1 / key.cp) * (trains ? 3 : 1);
+      if (trains) costs.cpBackwardSec[c] += sec + clock.contextParallelSec('reduceScatter', wholeBytes);
     });
   });
 }
@@ -125,11 +125,11 @@ function priceExperts(
 ): void {
   if (key.ep === 1 || traffic.experts === 1) return;
   for (const t of [...traffic.dispatched, ...traffic.combined]) {
-    const bytes = tensorBytes(strategy.layer.tensors[t]!, scale) / (key.etp < key.tp ? key.tp / key.etp : 1);
+    const bytes = tensorBytes(strategy.layer.tensors[t], scale) / (key.etp < key.tp ? key.tp / key.etp : 1);
     const sec = clock.expertParallelSec(bytes);
-    costs.epForwardSec[c]! += sec;
-    if (trains) costs.epBackwardSec[c]! += sec;
-    costs.networkBytes[c]! += bytes * (1 - 1 / key.ep) * (trains ? 2 : 1);
+    costs.epForwardSec[c] += sec;
+    if (trains) costs.epBackwardSec[c] += sec;
+    costs.networkBytes[c] += bytes * (1 - 1 / key.ep) * (trains ? 2 : 1);
   }
 }
 
@@ -140,13 +140,13 @@ function countParameters(costs: ClassCosts, c: number, strategy: LayerStrategy, 
     let shards = 1;
     let expert = false;
     for (const { block, slot } of tensor.consumers) {
-      shards = Math.max(shards, options[block]!.inputSpecs[slot]!.shards);
-      const reader = layer.blocks[block]!;
+      shards = Math.max(shards, options[block].inputSpecs[slot].shards);
+      const reader = layer.blocks[block];
       const lookup = reader.kinds.indexOf('lookup');
       if (isExpertBlock(reader) && reader.inputDims[slot]?.some((d) => d.includes(lookup))) expert = true;
     }
-    if (expert) costs.expertParameters[c]! += tensor.elements / shards / key.ep;
-    else costs.denseParameters[c]! += tensor.elements / shards;
+    if (expert) costs.expertParameters[c] += tensor.elements / shards / key.ep;
+    else costs.denseParameters[c] += tensor.elements / shards;
   }
 }
 
@@ -169,56 +169,62 @@ function countActivations(
   const rebuilt = new Set<number>();
   let working = 0;
   layer.blocks.forEach((block, b) => {
-    const option = options[b]!;
+    const option = options[b];
     working = Math.max(working, touchedActivationBytes(strategy, b, scale) * (trains ? 2 : 1));
     if (!trains) return;
     const extra = block.source.extraSavedBytes * workScale(block, option, scale);
-    costs.savedBytes[RECOMPUTE_NONE]![c]! += extra;
-    costs.savedBytes[RECOMPUTE_SELECTIVE]![c]! += extra;
+    costs.savedBytes[RECOMPUTE_NONE][c] += extra;
+    costs.savedBytes[RECOMPUTE_SELECTIVE][c] += extra;
     for (const id of block.source.saved) {
       const t = localOf.get(id);
       if (t === undefined || kept.has(t)) continue;
       kept.add(t);
-      const tensor = layer.tensors[t]!;
+      const tensor = layer.tensors[t];
       if (tensor.isParameter || tensor.isConstant) continue;
-      const spec = strategy.specs[t]!;
-      const made = strategy.madeSpecs[t]!;
+      const spec = strategy.specs[t];
+      const made = strategy.madeSpecs[t];
       const gathered = reshardKind(made, false, spec) === 'allGather';
       const bytes = tensorBytes(tensor, scale) / Math.max(made.shards, spec.shards);
-      costs.savedBytes[RECOMPUTE_NONE]![c]! += bytes;
-      if (gathered) costs.tpBackwardSec[c]! += clock.tensorParallelSec('allGather', tensorBytes(tensor, scale));
+      costs.savedBytes[RECOMPUTE_NONE][c] += bytes;
+      if (gathered)
+        costs.tpBackwardSec[c] += clock.tensorParallelSec('allGather', tensorBytes(tensor, scale));
       const maker = tensor.producer;
-      if (maker >= 0 && layer.blocks[maker]!.source.kind === 'pointwise' && !tensor.leaves) rebuilt.add(maker);
-      else costs.savedBytes[RECOMPUTE_SELECTIVE]![c]! += bytes;
+      if (maker >= 0 && layer.blocks[maker].source.kind === 'pointwise' && !tensor.leaves) rebuilt.add(maker);
+      else costs.savedBytes[RECOMPUTE_SELECTIVE][c] += bytes;
     }
   });
-  costs.transientBytes[RECOMPUTE_NONE]![c] = working;
-  costs.transientBytes[RECOMPUTE_SELECTIVE]![c] = working;
-  costs.transientBytes[RECOMPUTE_FULL]![c] = working + costs.savedBytes[RECOMPUTE_NONE]![c]!;
+  costs.transientBytes[RECOMPUTE_NONE][c] = working;
+  costs.transientBytes[RECOMPUTE_SELECTIVE][c] = working;
+  costs.transientBytes[RECOMPUTE_FULL][c] = working + costs.savedBytes[RECOMPUTE_NONE][c];
   if (!trains) return;
   for (const b of rebuilt) {
-    costs.recomputeSec[RECOMPUTE_SELECTIVE]![c]! += clock.blockSec(layer, layer.blocks[b]!, options[b]!, scale).forward;
+    costs.recomputeSec[RECOMPUTE_SELECTIVE][c] += clock.blockSec(
+      layer,
+      layer.blocks[b],
+      options[b],
+      scale,
+    ).forward;
   }
-  costs.recomputeSec[RECOMPUTE_FULL]![c] =
-    costs.forwardSec[c]! + costs.tpForwardSec[c]! + costs.cpForwardSec[c]! + costs.epForwardSec[c]!;
+  costs.recomputeSec[RECOMPUTE_FULL][c] =
+    costs.forwardSec[c] + costs.tpForwardSec[c] + costs.cpForwardSec[c] + costs.epForwardSec[c];
   for (const tensor of layer.tensors) {
     if (tensor.producer >= 0 || tensor.isParameter || tensor.isConstant || !tensor.carriesGradient) continue;
     const spec = boundarySpec(tensor, strategy.boundary, strategy.degree);
-    costs.savedBytes[RECOMPUTE_FULL]![c]! += tensorBytes(tensor, scale) / spec.shards;
+    costs.savedBytes[RECOMPUTE_FULL][c] += tensorBytes(tensor, scale) / spec.shards;
   }
 }
 
 /** Activations that a block reads and writes, as materialised; a softmax over split rows works in fp32. */
 function touchedActivationBytes(strategy: LayerStrategy, b: number, scale: RankScale): number {
   const { layer, options } = strategy;
-  const block = layer.blocks[b]!;
+  const block = layer.blocks[b];
   let bytes = 0;
   const count = (t: number, shards: number): void => {
-    const tensor = layer.tensors[t]!;
+    const tensor = layer.tensors[t];
     if (!tensor.isParameter && !tensor.isConstant) bytes += tensorBytes(tensor, scale) / shards;
   };
-  block.inputs.forEach((t, slot) => count(t, options[b]!.inputSpecs[slot]!.shards));
-  block.outputs.forEach((t, slot) => count(t, options[b]!.outputSpecs[slot]!.shards));
+  block.inputs.forEach((t, slot) => count(t, options[b].inputSpecs[slot].shards));
+  block.outputs.forEach((t, slot) => count(t, options[b].outputSpecs[slot].shards));
   return bytes;
 }
 
@@ -229,12 +235,15 @@ function cacheBytes(strategy: LayerStrategy, scale: RankScale): number {
   layer.blocks.forEach((block, b) => {
     if (block.source.kind !== 'attention') return;
     block.inputs.forEach((t, slot) => {
-      const tensor = layer.tensors[t]!;
+      const tensor = layer.tensors[t];
       if (!tensor.isFloat || tensor.isParameter || tensor.isConstant) return;
       const dims = block.inputDims[slot] ?? [];
-      const readsWhole = dims.flat().some((f) => !block.outputDims.some((o) => o?.some((d) => d.includes(f))));
+      const readsWhole = dims
+        .flat()
+        .some((f) => !block.outputDims.some((o) => o?.some((d) => d.includes(f))));
       if (readsWhole && tensor.carriesGradient) {
-        bytes += tensorBytes(tensor, { ...scale, cp: 1 }) / (options[b]!.inputSpecs[slot] ?? REPLICATED).shards;
+        bytes +=
+          tensorBytes(tensor, { ...scale, cp: 1 }) / (options[b].inputSpecs[slot] ?? REPLICATED).shards;
       }
     });
   });

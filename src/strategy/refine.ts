@@ -13,20 +13,23 @@ export function refineFactors(layer: Layer): void {
   while (pending.size > 0) {
     const t = pending.values().next().value!;
     pending.delete(t);
-    const tensor = layer.tensors[t]!;
-    const sides = tensor.consumers.map((c) => ({ b: c.block, dims: dimsAt(layer.blocks[c.block]!, c.slot, true) }));
+    const tensor = layer.tensors[t];
+    const sides = tensor.consumers.map((c) => ({
+      b: c.block,
+      dims: dimsAt(layer.blocks[c.block], c.slot, true),
+    }));
     if (tensor.producer >= 0) {
-      const block = layer.blocks[tensor.producer]!;
+      const block = layer.blocks[tensor.producer];
       sides.push({ b: tensor.producer, dims: dimsAt(block, tensor.producerSlot, false) });
     }
     const rank = Math.max(0, ...sides.map((s) => s.dims?.length ?? 0));
     for (let dim = 0; dim < rank; dim++) {
-      const boundaries = commonBoundaries(sides.map((s) => suffixes(layer.blocks[s.b]!, s.dims?.[dim])));
+      const boundaries = commonBoundaries(sides.map((s) => suffixes(layer.blocks[s.b], s.dims?.[dim])));
       if (boundaries === null) continue;
       for (const side of sides) {
         const factors = side.dims?.[dim];
-        if (factors && cutAt(layer.blocks[side.b]!, factors, boundaries)) {
-          for (const other of tensorsOf[side.b]!) pending.add(other);
+        if (factors && cutAt(layer.blocks[side.b], factors, boundaries)) {
+          for (const other of tensorsOf[side.b]) pending.add(other);
         }
       }
     }
@@ -38,7 +41,7 @@ function suffixes(block: LayerBlock, factors: readonly number[] | undefined): nu
   const products: number[] = [];
   let product = 1;
   for (let i = (factors?.length ?? 0) - 1; i >= 0; i--) {
-    product *= block.sizes[factors![i]!]!;
+    product *= block.sizes[factors![i]];
     products.push(product);
   }
   return products;
@@ -47,8 +50,8 @@ function suffixes(block: LayerBlock, factors: readonly number[] | undefined): nu
 /** The union of the boundaries, ascending, when they form a chain of divisors of the same total; else `null`. */
 function commonBoundaries(sides: readonly number[][]): number[] | null {
   const union = [...new Set(sides.flat())].filter((p) => p > 1).sort((a, b) => a - b);
-  for (let i = 1; i < union.length; i++) if (union[i]! % union[i - 1]! !== 0) return null;
-  const totals = new Set(sides.filter((s) => s.length > 0).map((s) => s[s.length - 1]!));
+  for (let i = 1; i < union.length; i++) if (union[i] % union[i - 1] !== 0) return null;
+  const totals = new Set(sides.filter((s) => s.length > 0).map((s) => s[s.length - 1]));
   return totals.size > 1 ? null : union;
 }
 
@@ -58,8 +61,8 @@ function cutAt(block: LayerBlock, factors: readonly number[], boundaries: readon
   let below = 1;
   // `factors` is the live array: splitFactor inserts the new minor part right after the split one.
   for (let i = factors.length - 1; i >= 0; i--) {
-    const f = factors[i]!;
-    const above = below * block.sizes[f]!;
+    const f = factors[i];
+    const above = below * block.sizes[f];
     const inside = boundaries.filter((p) => p > below && p < above).sort((a, b) => b - a);
     for (const p of inside) {
       // Cut off the part below boundary p: sizes [rest, p / below'] with the rest staying in f.

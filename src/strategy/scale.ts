@@ -26,12 +26,12 @@ export function tensorElements(tensor: LayerTensor, scale: RankScale): number {
 
 /** Growth of a block's work over the reference: microbatch, context parallelism and the option's share. */
 export function workScale(block: LayerBlock, option: BlockOption, scale: RankScale): number {
-  return (block.perSample ? scale.batch : 1) * option.workShare / (block.perToken ? scale.cp : 1);
+  return ((block.perSample ? scale.batch : 1) * option.workShare) / (block.perToken ? scale.cp : 1);
 }
 
 /** Extent of a factor on one rank. */
 export function localSize(block: LayerBlock, option: BlockOption, f: number, scale: RankScale): number {
-  let size = Math.ceil(block.sizes[f]! / option.shards[f]!);
+  let size = Math.ceil(block.sizes[f] / option.shards[f]);
   if (block.axes[f] === AXIS_BATCH) size *= scale.batch;
   // A sequence refined into parts carries the axis on each: context parallelism divides the first only.
   if (block.axes[f] === AXIS_SEQUENCE && block.axes.indexOf(AXIS_SEQUENCE) === f) size /= scale.cp;
@@ -42,11 +42,11 @@ export function localSize(block: LayerBlock, option: BlockOption, f: number, sca
 export function touchedBytes(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): number {
   let bytes = 0;
   block.inputs.forEach((t, slot) => {
-    const tensor = layer.tensors[t]!;
-    bytes += tensorBytes(tensor, scale) / option.inputSpecs[slot]!.shards;
+    const tensor = layer.tensors[t];
+    bytes += tensorBytes(tensor, scale) / option.inputSpecs[slot].shards;
   });
   block.outputs.forEach((t, slot) => {
-    bytes += tensorBytes(layer.tensors[t]!, scale) / option.outputSpecs[slot]!.shards;
+    bytes += tensorBytes(layer.tensors[t], scale) / option.outputSpecs[slot].shards;
   });
   return bytes;
 }

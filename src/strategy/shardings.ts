@@ -36,19 +36,20 @@ export function tensorLayouts(
 ): TensorLayout[] {
   const found = new Map<number, TensorLayout>();
   for (let s = 0; s < segmentation.segmentCount; s++) {
-    const strategy = strategies[segmentation.segmentClass[s]!]!;
+    const strategy = strategies[segmentation.segmentClass[s]!];
     const ids = segmentTensors(segmentation, s, strategy.layer);
     strategy.layer.tensors.forEach((tensor, t) => {
-      const id = ids[t]!;
+      const id = ids[t];
       if (tensor.isConstant || found.has(id)) return;
       const rank = graph.shapeStart[id + 1]! - graph.shapeStart[id]!;
       const dims: ShardingAxis[][] = Array.from({ length: rank }, () => []);
       const blocks = new Array<number>(rank).fill(1);
       if (tensor.isParameter) placeParameter(strategy, t, key, dims, blocks);
       else {
-        if (tensor.batchDim >= 0 && tensor.batchDim < rank && dp > 1) dims[tensor.batchDim]!.push('dp');
-        if (tensor.sequenceDim >= 0 && tensor.sequenceDim < rank && key.cp > 1) dims[tensor.sequenceDim]!.push('cp');
-        placeSpec(strategy.specs[t]!, 'tp', dims, blocks);
+        if (tensor.batchDim >= 0 && tensor.batchDim < rank && dp > 1) dims[tensor.batchDim].push('dp');
+        if (tensor.sequenceDim >= 0 && tensor.sequenceDim < rank && key.cp > 1)
+          dims[tensor.sequenceDim].push('cp');
+        placeSpec(strategy.specs[t], 'tp', dims, blocks);
       }
       found.set(id, { tensor: id, dims, blocks });
     });
@@ -61,7 +62,7 @@ function placeSpec(spec: Spec, axis: ShardingAxis, dims: ShardingAxis[][], block
     const dim = dims[split.dim];
     if (!dim) continue;
     if (!dim.includes(axis)) dim.push(axis);
-    blocks[split.dim] = Math.max(blocks[split.dim]!, split.prefix);
+    blocks[split.dim] = Math.max(blocks[split.dim], split.prefix);
   }
 }
 
@@ -73,13 +74,14 @@ function placeParameter(
   blocks: number[],
 ): void {
   const { layer, options } = strategy;
-  for (const { block, slot } of layer.tensors[t]!.consumers) {
-    const reader = layer.blocks[block]!;
+  for (const { block, slot } of layer.tensors[t].consumers) {
+    const reader = layer.blocks[block];
     const expert = isExpertBlock(reader);
     const lookup = reader.kinds.indexOf('lookup');
     const expertDim = expert ? (reader.inputDims[slot]?.findIndex((d) => d.includes(lookup)) ?? -1) : -1;
-    if (expertDim >= 0 && key.ep > 1 && dims[expertDim] && !dims[expertDim].includes('ep')) dims[expertDim].push('ep');
-    placeSpec(options[block]!.inputSpecs[slot]!, expertDim >= 0 ? 'etp' : 'tp', dims, blocks);
+    if (expertDim >= 0 && key.ep > 1 && dims[expertDim] && !dims[expertDim].includes('ep'))
+      dims[expertDim].push('ep');
+    placeSpec(options[block].inputSpecs[slot], expertDim >= 0 ? 'etp' : 'tp', dims, blocks);
   }
 }
 
@@ -99,7 +101,7 @@ function segmentTensors(segmentation: Segmentation, segment: number, layer: Laye
 export function describeStrategy(strategy: LayerStrategy): string {
   const parts: { text: string; count: number }[] = [];
   strategy.layer.blocks.forEach((block, b) => {
-    const text = `${block.source.kind}:${strategy.options[b]!.label}`;
+    const text = `${block.source.kind}:${strategy.options[b].label}`;
     const last = parts[parts.length - 1];
     if (last && last.text === text) last.count++;
     else parts.push({ text, count: 1 });
@@ -109,7 +111,7 @@ export function describeStrategy(strategy: LayerStrategy): string {
 
 /** Tensors of role PARAMETER, INPUT and the rest, as plan.json names roles. */
 export function roleName(graph: Graph, tensor: number): 'parameter' | 'input' | 'output' | 'activation' {
-  const role: TensorRole = graph.tensorRole[tensor]!;
+  const role: TensorRole = graph.tensorRole[tensor];
   if (role === TensorRole.PARAMETER) return 'parameter';
   if (role === TensorRole.INPUT) return 'input';
   return graph.graphOutputs.includes(tensor) ? 'output' : 'activation';

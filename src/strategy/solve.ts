@@ -69,7 +69,7 @@ export function solveLayer(
 ): LayerStrategy | null {
   const builder = new ShardProblemBuilder();
   const blockNodes = layer.blocks.map((_, b) =>
-    builder.addNode(options[b]!.map((option) => prices.blockSec(b, option))),
+    builder.addNode(options[b].map((option) => prices.blockSec(b, option))),
   );
   const tensorNodes: (TensorNode | null)[] = layer.tensors.map((tensor, t) => {
     const states = tensorStates(layer, options, t, boundary, degree, prices.trains);
@@ -87,18 +87,18 @@ export function solveLayer(
     const place = tensorNodes[t];
     if (!place) return;
     if (tensor.producer >= 0) {
-      const makers = options[tensor.producer]!;
+      const makers = options[tensor.producer];
       const matrix = new Float64Array(makers.length * place.states.length);
       makers.forEach((maker, i) =>
         place.states.forEach((state, j) => {
-          const spec = maker.outputSpecs[tensor.producerSlot]!;
+          const spec = maker.outputSpecs[tensor.producerSlot];
           matrix[i * place.states.length + j] = makeSec(prices, tensor, t, spec, maker.partial, state);
         }),
       );
-      builder.addEdge(blockNodes[tensor.producer]!, place.node, matrix);
+      builder.addEdge(blockNodes[tensor.producer], place.node, matrix);
     }
     for (const { block, slot } of tensor.consumers) {
-      const readers = options[block]!;
+      const readers = options[block];
       const matrix = new Float64Array(place.states.length * readers.length);
       place.states.forEach((state, i) =>
         readers.forEach((reader, j) => {
@@ -107,12 +107,12 @@ export function solveLayer(
             tensor,
             t,
             state,
-            reader.inputSpecs[slot]!,
-            reader.gradientPartial[slot]!,
+            reader.inputSpecs[slot],
+            reader.gradientPartial[slot],
           );
         }),
       );
-      builder.addEdge(place.node, blockNodes[block]!, matrix);
+      builder.addEdge(place.node, blockNodes[block], matrix);
     }
   });
   const solution = solveByElimination(builder.build());
@@ -129,20 +129,20 @@ function tensorStates(
   degree: number,
   trains: boolean,
 ): TensorNode['states'] | null {
-  const tensor = layer.tensors[t]!;
+  const tensor = layer.tensors[t];
   // Weights lie where their block wants them; masks and tables from outside are at hand everywhere.
   if (tensor.isParameter || tensor.isConstant) return null;
   if (tensor.producer < 0 && !tensor.carriesGradient) return null;
   if (tensor.consumers.length === 0 && !tensor.leaves) return null;
   const specs = new Map<string, Spec>([[REPLICATED.key, REPLICATED]]);
   const add = (spec: Spec): void => void specs.set(spec.key, spec);
-  if (tensor.producer >= 0) for (const o of options[tensor.producer]!) add(o.outputSpecs[tensor.producerSlot]!);
-  for (const c of tensor.consumers) for (const o of options[c.block]!) add(o.inputSpecs[c.slot]!);
+  if (tensor.producer >= 0) for (const o of options[tensor.producer]) add(o.outputSpecs[tensor.producerSlot]);
+  for (const c of tensor.consumers) for (const o of options[c.block]) add(o.inputSpecs[c.slot]);
   if (tensor.producer < 0 || tensor.leaves) add(boundarySpec(tensor, boundary, degree));
   const mayBePartial =
     trains &&
     tensor.carriesGradient &&
-    tensor.consumers.some((c) => options[c.block]!.some((o) => o.gradientPartial[c.slot]));
+    tensor.consumers.some((c) => options[c.block].some((o) => o.gradientPartial[c.slot]));
   const states: { spec: Spec; gradientPartial: boolean }[] = [];
   for (const spec of specs.values()) {
     states.push({ spec, gradientPartial: false });
@@ -154,14 +154,26 @@ function tensorStates(
 type State = TensorNode['states'][number];
 
 /** From the maker's layout to the materialised one; its gradient goes the other way. */
-function makeSteps(tensor: LayerTensor, made: Spec, partial: boolean, state: State, trains: boolean): [Reshard, Reshard] {
+function makeSteps(
+  tensor: LayerTensor,
+  made: Spec,
+  partial: boolean,
+  state: State,
+  trains: boolean,
+): [Reshard, Reshard] {
   const forward = reshardKind(made, partial, state.spec);
   if (!trains || !tensor.carriesGradient) return [forward, 'none'];
   return [forward, reshardKind(state.spec, state.gradientPartial, partial ? REPLICATED : made)];
 }
 
 /** From the materialised layout to what a reader wants; its gradient joins the tensor's. */
-function readSteps(tensor: LayerTensor, state: State, want: Spec, gradPartial: boolean, trains: boolean): [Reshard, Reshard] {
+function readSteps(
+  tensor: LayerTensor,
+  state: State,
+  want: Spec,
+  gradPartial: boolean,
+  trains: boolean,
+): [Reshard, Reshard] {
   const forward = reshardKind(state.spec, false, want);
   if (!trains || !tensor.carriesGradient) return [forward, 'none'];
   if (!state.gradientPartial) return [forward, reshardKind(want, gradPartial, state.spec)];
@@ -170,12 +182,26 @@ function readSteps(tensor: LayerTensor, state: State, want: Spec, gradPartial: b
   return [forward, widened ? 'none' : reshardKind(want, false, state.spec)];
 }
 
-function makeSec(p: LayerPrices, tensor: LayerTensor, t: number, made: Spec, partial: boolean, state: State): number {
+function makeSec(
+  p: LayerPrices,
+  tensor: LayerTensor,
+  t: number,
+  made: Spec,
+  partial: boolean,
+  state: State,
+): number {
   const [forward, backward] = makeSteps(tensor, made, partial, state, p.trains);
   return p.collectiveSec(forward, t) + p.collectiveSec(backward, t);
 }
 
-function readSec(p: LayerPrices, tensor: LayerTensor, t: number, state: State, want: Spec, gradPartial: boolean): number {
+function readSec(
+  p: LayerPrices,
+  tensor: LayerTensor,
+  t: number,
+  state: State,
+  want: Spec,
+  gradPartial: boolean,
+): number {
   const [forward, backward] = readSteps(tensor, state, want, gradPartial, p.trains);
   return p.collectiveSec(forward, t) + p.collectiveSec(backward, t);
 }
@@ -190,34 +216,35 @@ function readSolution(
   choice: Int32Array,
   costSec: number,
 ): LayerStrategy {
-  const chosen = layer.blocks.map((_, b) => options[b]![choice[b]!]!);
+  const chosen = layer.blocks.map((_, b) => options[b][choice[b]]);
   const specs: Spec[] = [];
   const madeSpecs: Spec[] = [];
   const collectives: LayerCollective[] = [];
   const note = (t: number, steps: [Reshard, Reshard]): void => {
     steps.forEach((kind, i) => {
-      if (kind !== 'none' && kind !== 'slice') collectives.push({ tensor: t, kind, pass: i === 0 ? 'forward' : 'backward' });
+      if (kind !== 'none' && kind !== 'slice')
+        collectives.push({ tensor: t, kind, pass: i === 0 ? 'forward' : 'backward' });
     });
   };
   layer.tensors.forEach((tensor, t) => {
     const place = tensorNodes[t];
     const between = boundarySpec(tensor, boundary, degree);
-    const maker = tensor.producer >= 0 ? chosen[tensor.producer]! : null;
-    const made = maker === null ? between : maker.outputSpecs[tensor.producerSlot]!;
+    const maker = tensor.producer >= 0 ? chosen[tensor.producer] : null;
+    const made = maker === null ? between : maker.outputSpecs[tensor.producerSlot];
     if (!place) {
       const reader = tensor.consumers[0];
-      specs.push(reader ? chosen[reader.block]!.inputSpecs[reader.slot]! : REPLICATED);
-      madeSpecs.push(specs[t]!);
+      specs.push(reader ? chosen[reader.block].inputSpecs[reader.slot] : REPLICATED);
+      madeSpecs.push(specs[t]);
       return;
     }
-    const state = place.states[choice[place.node]!]!;
+    const state = place.states[choice[place.node]];
     specs.push(state.spec);
     madeSpecs.push(maker?.partial ? state.spec : made);
     note(t, makeSteps(tensor, made, maker?.partial ?? false, state, prices.trains));
     if (tensor.leaves) note(t, readSteps(tensor, state, between, false, prices.trains));
     for (const { block, slot } of tensor.consumers) {
-      const reader = chosen[block]!;
-      note(t, readSteps(tensor, state, reader.inputSpecs[slot]!, reader.gradientPartial[slot]!, prices.trains));
+      const reader = chosen[block];
+      note(t, readSteps(tensor, state, reader.inputSpecs[slot], reader.gradientPartial[slot], prices.trains));
     }
   });
   return { layer, degree, boundary, options: chosen, specs, madeSpecs, collectives, costSec };

@@ -44,8 +44,8 @@ export function specOf(
     // The last split so far reaches down to the current factor without a gap: a split here continues it.
     let open: { dim: number; prefix: number; shards: number } | null = null;
     for (const f of factors) {
-      const size = sizes[f]!;
-      const parts = shards[f]!;
+      const size = sizes[f];
+      const parts = shards[f];
       if (parts > 1) {
         if (open) open.shards *= parts;
         else splits.push((open = { dim, prefix, shards: parts }));

@@ -13,7 +13,12 @@ export type ErrorCode =
   | 'internal';
 
 /** Process exit status for each kind of error (sysexits' 70 is EX_SOFTWARE). */
-export const EXIT_CODE: Readonly<Record<ErrorCode, number>> = { infeasible: 1, usage: 2, input: 3, internal: 70 };
+export const EXIT_CODE: Readonly<Record<ErrorCode, number>> = {
+  infeasible: 1,
+  usage: 2,
+  input: 3,
+  internal: 70,
+};
 
 export class PartitionError extends Error {
   override readonly name = 'PartitionError';

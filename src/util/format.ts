@@ -8,7 +8,11 @@ export function formatBytes(bytes: number): string {
 
 /** `1.24 P` style: SI prefixes for counts, FLOP and rates. */
 export function formatSi(value: number, unit = ''): string {
-  return scaled(value, 1000, ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z'].map((p) => `${p}${unit}`)).trimEnd();
+  return scaled(
+    value,
+    1000,
+    ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z'].map((p) => `${p}${unit}`),
+  ).trimEnd();
 }
 
 /** `12.3 s`, `4.56 ms`, `7.8 us`. */
@@ -34,7 +38,7 @@ function scaled(value: number, base: number, units: readonly string[]): string {
     i++;
   }
   const digits = i === 0 ? String(Math.round(v * 100) / 100) : v.toPrecision(Math.abs(v) >= 1000 ? 4 : 3);
-  return `${digits} ${units[i]!}`;
+  return `${digits} ${units[i]}`;
 }
 
 /** Left-aligned first column, right-aligned others, two spaces between. */
@@ -44,7 +48,7 @@ export function formatTable(rows: readonly (readonly string[])[], leftColumns = 
   return rows
     .map((row) =>
       row
-        .map((cell, i) => (i < leftColumns ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .map((cell, i) => (i < leftColumns ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
         .join('  ')
         .trimEnd(),
     )

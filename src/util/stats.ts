@@ -7,7 +7,7 @@ export function quantile(values: readonly number[], q: number): number {
   const at = (sorted.length - 1) * q;
   const low = Math.floor(at);
   const high = Math.ceil(at);
-  return sorted[low]! + (sorted[high]! - sorted[low]!) * (at - low);
+  return sorted[low] + (sorted[high] - sorted[low]) * (at - low);
 }
 
 export function median(values: readonly number[]): number {

@@ -19,14 +19,26 @@ const MAY_IMPORT: Record<string, string[]> = {
   simulate: ['plan', 'cost', 'graph', 'ops', 'model', 'parallel', 'cluster', 'util'],
   shard: ['util'],
   strategy: ['shard', 'cost', 'graph', 'ops', 'model', 'parallel', 'cluster', 'util'],
-  search: ['simulate', 'strategy', 'shard', 'plan', 'cost', 'graph', 'ops', 'model', 'parallel', 'cluster', 'util'],
+  search: [
+    'simulate',
+    'strategy',
+    'shard',
+    'plan',
+    'cost',
+    'graph',
+    'ops',
+    'model',
+    'parallel',
+    'cluster',
+    'util',
+  ],
 };
-const AGENT_AND_BELOW = ['search', ...MAY_IMPORT['search']!];
+const AGENT_AND_BELOW = ['search', ...MAY_IMPORT['search']];
 MAY_IMPORT['agent'] = AGENT_AND_BELOW;
 MAY_IMPORT['portfolio'] = ['agent', ...AGENT_AND_BELOW];
-MAY_IMPORT['validation'] = ['zoo', 'simulate', ...MAY_IMPORT['simulate']!, 'strategy', 'shard'];
-MAY_IMPORT['emit'] = ['simulate', ...MAY_IMPORT['simulate']!];
-MAY_IMPORT['report'] = ['simulate', ...MAY_IMPORT['simulate']!];
+MAY_IMPORT['validation'] = ['zoo', 'simulate', ...MAY_IMPORT['simulate'], 'strategy', 'shard'];
+MAY_IMPORT['emit'] = ['simulate', ...MAY_IMPORT['simulate']];
+MAY_IMPORT['report'] = ['simulate', ...MAY_IMPORT['simulate']];
 MAY_IMPORT['api'] = ['portfolio', 'agent', 'validation', 'emit', 'report', 'zoo', ...AGENT_AND_BELOW];
 MAY_IMPORT['cli'] = ['api', 'util'];
 
@@ -41,12 +53,12 @@ function sources(folder: string): string[] {
 /** Relative imports of a file, as paths of source files; type-only ones included. */
 function imports(file: string): string[] {
   const text = readFileSync(file, 'utf8');
-  const found = [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((m) => m[1]!);
+  const found = [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((m) => m[1]);
   return found.map((spec) => resolve(dirname(file), spec.replace(/\.js$/, '.ts')));
 }
 
 const files = sources(SRC);
-const layerOf = (file: string): string => relative(SRC, file).split('/')[0]!;
+const layerOf = (file: string): string => relative(SRC, file).split('/')[0];
 
 describe('the layers of the house', () => {
   it('has a rule for every folder under src', () => {
@@ -58,7 +70,7 @@ describe('the layers of the house', () => {
     const breaches = files.flatMap((file) =>
       imports(file)
         .map((target) => [layerOf(file), layerOf(target), relative(SRC, file)] as const)
-        .filter(([from, to]) => from !== to && !MAY_IMPORT[from]!.includes(to))
+        .filter(([from, to]) => from !== to && !MAY_IMPORT[from].includes(to))
         .map(([, to, name]) => `${name} imports ${to}`),
     );
     expect(breaches).to.deep.equal([]);
@@ -69,7 +81,7 @@ describe('the layers of the house', () => {
       files.map((file) => {
         const text = readFileSync(file, 'utf8').replace(/import type[\s\S]*?;|export type \{[\s\S]*?;/g, '');
         const found = [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map((m) =>
-          resolve(dirname(file), m[1]!.replace(/\.js$/, '.ts')),
+          resolve(dirname(file), m[1].replace(/\.js$/, '.ts')),
         );
         return [file, found] as const;
       }),
@@ -81,7 +93,7 @@ describe('the layers of the house', () => {
       if (state.has(root)) continue;
       state.set(root, 'open');
       while (stack.length > 0) {
-        const top = stack[stack.length - 1]!;
+        const top = stack[stack.length - 1];
         const target = (edges.get(top.file) ?? [])[top.next++];
         if (target === undefined) {
           state.set(top.file, 'done');
@@ -99,7 +111,11 @@ describe('the layers of the house', () => {
 
   it('imports only files that exist', () => {
     const known = new Set(files);
-    const missing = files.flatMap((f) => imports(f).filter((t) => !known.has(t)).map((t) => `${relative(SRC, f)} -> ${relative(SRC, t)}`));
+    const missing = files.flatMap((f) =>
+      imports(f)
+        .filter((t) => !known.has(t))
+        .map((t) => `${relative(SRC, f)} -> ${relative(SRC, t)}`),
+    );
     expect(missing).to.deep.equal([]);
   });
 });

@@ -10,7 +10,7 @@ function randomProblem(random: Random, nodes: number, edges: number, forbid = 0)
   for (let e = 0; e < edges; e++) {
     const a = random.int(nodes);
     const b = (a + 1 + random.int(nodes - 1)) % nodes;
-    const matrix = Float64Array.from({ length: sizes[a]! * sizes[b]! }, () =>
+    const matrix = Float64Array.from({ length: sizes[a] * sizes[b] }, () =>
       random.next() < forbid ? Infinity : random.int(20),
     );
     builder.addEdge(a, b, matrix);
@@ -25,7 +25,7 @@ function bruteForce(problem: ShardProblem): number {
     best = Math.min(best, shardCost(problem, choice));
     let n = 0;
     for (; n < problem.nodeCount; n++) {
-      if (++choice[n]! < problem.choiceStart[n + 1]! - problem.choiceStart[n]!) break;
+      if (++choice[n] < problem.choiceStart[n + 1] - problem.choiceStart[n]) break;
       choice[n] = 0;
     }
     if (n === problem.nodeCount) return best;
@@ -62,7 +62,12 @@ describe('exact sharding by elimination', () => {
     const random = new Random(3);
     const builder = new ShardProblemBuilder();
     for (let n = 0; n < 2000; n++) builder.addNode([random.int(9), random.int(9), random.int(9)]);
-    for (let n = 1; n < 2000; n++) builder.addEdge(n - 1, n, Float64Array.from({ length: 9 }, () => random.int(9)));
+    for (let n = 1; n < 2000; n++)
+      builder.addEdge(
+        n - 1,
+        n,
+        Float64Array.from({ length: 9 }, () => random.int(9)),
+      );
     const problem = builder.build();
     const solution = solveByElimination(problem);
     expect(shardCost(problem, solution.choice)).to.equal(solution.cost);
@@ -77,7 +82,7 @@ describe('exact sharding by elimination', () => {
     for (let a = 0; a < 12; a++) {
       for (let b = a + 1; b < 12; b++) {
         const matrix = Float64Array.from({ length: 16 }, () => 1 + random.int(9));
-        matrix[planted[a]! * 4 + planted[b]!] = 0;
+        matrix[planted[a] * 4 + planted[b]] = 0;
         builder.addEdge(a, b, matrix);
       }
     }

@@ -1,0 +1,235 @@
+/** Planning: from a request to a plan, and the files and tables a plan is shown in. */
+import { statSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { lowerBoundSec, infeasibilityReport } from '../search/index.js';
+import type { Budget, Clock } from '../search/types.js';
+import { buildPlan } from '../plan/build.js';
+import { encodePlan } from '../plan/codec.js';
+import type { Candidate, Plan, PlanDegrees, TensorSharding } from '../plan/types.js';
+import { validatePlan } from '../plan/validate.js';
+import { solverByName } from '../portfolio/index.js';
+import { createEstimate, createSimulator } from '../simulate/estimate.js';
+import { describeStrategy, roleName, tensorLayouts } from '../strategy/index.js';
+import { PartitionError } from '../util/errors.js';
+import { unwritable, writeFileAtomic } from '../util/files.js';
+import { Random } from '../util/random.js';
+import type { Problem, ProblemOptions } from './problem.js';
+import { createProblem } from './problem.js';
+
+export interface PlanRequest extends ProblemOptions {
+  readonly modelPath: string;
+  /** Default `auto`. */
+  readonly method?: string;
+  /** Default 10 s. */
+  readonly budget?: Budget;
+  /** Default 0. */
+  readonly seed?: number;
+}
+
+export interface PlanHooks {
+  /** Seconds, monotone; used for the time budget only. */
+  readonly clock: Clock;
+  /** Told what is going on, and the best plan so far. */
+  readonly onProgress?: (text: string, best: { stepTimeSec: number; text: string } | null) => void;
+}
+
+/** A plan and how it was found. Plain data: crosses threads. */
+export interface PlanReply {
+  readonly plan: Plan;
+  readonly evaluations: number;
+  readonly wallSec: number;
+}
+
+/** What `partition <model> --json` prints. */
+export interface PlanSummary {
+  readonly planPath: string;
+  readonly method: string;
+  readonly foundBy: string;
+  readonly evaluations: number;
+  readonly wallSec: number;
+  readonly devices: number;
+  readonly degrees: PlanDegrees;
+  readonly zeroStage: number;
+  readonly schedule: string;
+  readonly microbatch: number;
+  readonly microbatches: number;
+  readonly globalBatch: number;
+  readonly sequenceLength: number;
+  readonly stepTimeSec: number;
+  readonly lowerBoundSec: number;
+  readonly planBoundSec: number;
+  readonly optimalInSpace: boolean;
+  readonly tokensPerSec: number;
+  readonly mfu: number;
+  readonly hfu: number;
+  readonly flopConvention: 'causal' | 'full';
+  readonly peakMemoryBytes: number;
+  readonly memoryCapacityBytes: number;
+  readonly energyJoulesPerStep: number;
+  readonly warnings: readonly string[];
+}
+
+export const DEFAULT_BUDGET: Budget = { maxSec: 10, maxEvaluations: Infinity };
+
+/**
+ * Plans a model.
+ *
+ * @throws PartitionError input or usage for what the user can mend; infeasible, saying what is missing, when no plan fits
+ */
+export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise<PlanReply> {
+  const started = hooks.clock();
+  hooks.onProgress?.(`reading ${request.modelPath}`, null);
+  const problem = createProblem(request.modelPath, request);
+  const method = request.method ?? 'auto';
+  const seed = request.seed ?? 0;
+  const simulator = createSimulator(problem.problem);
+  const solver = await solverByName(method);
+  hooks.onProgress?.(`searching with ${method}`, null);
+  const result = await solver.solve({
+    problem: problem.problem,
+    simulator,
+    budget: request.budget ?? DEFAULT_BUDGET,
+    clock: hooks.clock,
+    random: new Random(seed),
+    onImprovement: (r) => {
+      if (r.best === null) return;
+      const stepTimeSec = simulator.estimate(r.best, createEstimate()).stepTimeSec;
+      const text = degreeText(r.best);
+      hooks.onProgress?.(`searching with ${method}: ${r.evaluations} plans priced, best ${text}`, {
+        stepTimeSec,
+        text,
+      });
+    },
+  });
+  if (result.best === null) throw infeasible(problem, result.nearest);
+  const plan = planOf(problem, result.best, request.modelPath, {
+    objective: request.objective ?? 'time',
+    optimalInSpace: result.exhaustive,
+    foundBy: { method, member: result.foundBy, seed, evaluations: result.evaluations },
+  });
+  const faults = validatePlan(plan, problem.model.graph, problem.model.segmentation, problem.cluster);
+  if (faults.length > 0) throw new Error(`internal: the plan fails its own judge: ${faults[0]}`);
+  return { plan, evaluations: result.evaluations, wallSec: hooks.clock() - started };
+}
+
+/** A candidate written out as a plan. */
+export function planOf(
+  { model, problem, book, warnings }: Problem,
+  best: Candidate,
+  modelPath: string,
+  origin: { objective: string; optimalInSpace: boolean; foundBy: Plan['foundBy'] },
+): Plan {
+  const estimate = createSimulator(problem).estimate(best, createEstimate());
+  const { tp, cp, ep, etp } = best;
+  const key = { tp, cp, ep, etp, microbatch: best.microbatch, deviceGroup: 0 };
+  const strategies = book.strategies(key);
+  return buildPlan(best, estimate, model.graph, problem, {
+    modelName: modelPath.split(/[\\/]/).pop()!,
+    objective: origin.objective,
+    classStrategies: strategies.map(describeStrategy),
+    shardings: shardingsOf(
+      model.graph,
+      tensorLayouts(model.graph, model.segmentation, strategies, key, best.dpReplicate * best.dpShard),
+    ),
+    flopConvention: model.segmentation.blocks.some((b) => b.causal) ? 'causal' : 'full',
+    lowerBoundSec: lowerBoundSec(problem),
+    optimalInSpace: origin.optimalInSpace,
+    space:
+      'uniform meshes dp x cp x tp x pp with ep and etp, ZeRO 0-3, recompute per class, contiguous stages',
+    foundBy: origin.foundBy,
+    warnings,
+  });
+}
+
+function shardingsOf(
+  graph: Problem['model']['graph'],
+  layouts: ReturnType<typeof tensorLayouts>,
+): TensorSharding[] {
+  return layouts.map(({ tensor, dims, blocks }) => ({
+    tensor: graph.tensorName[tensor]!,
+    role: roleName(graph, tensor),
+    shape: Array.from(graph.shapeDim.subarray(graph.shapeStart[tensor], graph.shapeStart[tensor + 1])),
+    dims,
+    ...(blocks.some((b) => b > 1) ? { blocks } : {}),
+  }));
+}
+
+function infeasible(problem: Problem, nearest: Candidate | null): PartitionError {
+  const { message, hint } = infeasibilityReport(problem.problem, nearest);
+  return new PartitionError('infeasible', message, problem.model.where, hint);
+}
+
+/** `dp 8, tp 4, pp 2` with degrees of 1 left out. */
+export function degreeText(
+  c: Pick<Candidate, 'dpReplicate' | 'dpShard' | 'tp' | 'pp' | 'vpp' | 'cp' | 'ep' | 'etp'>,
+): string {
+  const parts: [string, number][] = [
+    ['dp', c.dpReplicate * c.dpShard],
+    ['tp', c.tp],
+    ['pp', c.pp],
+    ['vpp', c.vpp],
+    ['cp', c.cp],
+    ['ep', c.ep],
+    ['etp', c.etp],
+  ];
+  const text = parts.filter(([, n]) => n > 1).map(([name, n]) => `${name} ${n}`);
+  return text.length === 0 ? 'one device' : text.join(', ');
+}
+
+/** Writes plan.json (the plan, byte-stable) and run.json (when, where, how long) into the folder; the summary. */
+export function writePlanFiles(reply: PlanReply, request: PlanRequest, folder: string): PlanSummary {
+  checkFolder(folder);
+  const planPath = join(folder, 'plan.json');
+  const summary = summarize(reply, planPath);
+  writeFileAtomic(planPath, encodePlan(reply.plan));
+  const run = {
+    model: request.modelPath,
+    host: hostname(),
+    date: new Date().toISOString(),
+    wallSec: reply.wallSec,
+    evaluations: reply.evaluations,
+    request,
+  };
+  writeFileAtomic(join(folder, 'run.json'), `${JSON.stringify(run, null, 2)}\n`);
+  return summary;
+}
+
+function checkFolder(folder: string): void {
+  try {
+    if (!statSync(folder).isDirectory()) throw unwritable(folder, { code: 'it is a file' });
+  } catch (e) {
+    if (e instanceof PartitionError) throw e;
+  }
+}
+
+function summarize({ plan, evaluations, wallSec }: PlanReply, planPath: string): PlanSummary {
+  const { prediction: p } = plan;
+  return {
+    planPath,
+    method: plan.foundBy.method,
+    foundBy: plan.foundBy.member,
+    evaluations,
+    wallSec,
+    devices: plan.cluster.devices,
+    degrees: plan.degrees,
+    zeroStage: plan.zeroStage,
+    schedule: plan.schedule,
+    microbatch: plan.microbatch,
+    microbatches: plan.microbatches,
+    globalBatch: plan.globalBatch,
+    sequenceLength: plan.sequenceLength,
+    stepTimeSec: p.stepTimeSec,
+    lowerBoundSec: plan.lowerBoundSec,
+    planBoundSec: plan.planBoundSec,
+    optimalInSpace: plan.optimalInSpace,
+    tokensPerSec: p.tokensPerSec,
+    mfu: p.mfu,
+    hfu: p.hfu,
+    flopConvention: p.flopConvention,
+    peakMemoryBytes: p.peakMemoryBytes,
+    memoryCapacityBytes: p.memoryCapacityBytes,
+    energyJoulesPerStep: p.energyJoulesPerStep,
+    warnings: plan.warnings,
+  };
+}

@@ -1,0 +1,60 @@
+/** Where a command's words go: results to stdout, progress and warnings to stderr. */
+import { writeSync } from 'node:fs';
+import { oneLine } from '../util/errors.js';
+
+/** Writes all of the text even to a pipe that is read slowly, before the process may exit. */
+export function print(text: string): void {
+  writeAll(1, text.endsWith('\n') ? text : `${text}\n`);
+}
+
+export function printError(text: string): void {
+  writeAll(2, `${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, 2));
+}
+
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  let at = 0;
+  while (at < bytes.length) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (e) {
+      const code = (e as NodeJS.ErrnoException).code;
+      if (code === 'EPIPE') return;
+      if (code !== 'EAGAIN') throw e;
+    }
+  }
+}
+
+/** Warnings, each on its line, the first few; names from files are made safe for a terminal. */
+export function printWarnings(warnings: readonly string[], limit = 8): void {
+  for (const w of warnings.slice(0, limit)) printError(`warning: ${oneLine(w, 300)}`);
+  if (warnings.length > limit) printError(`warning: ${warnings.length - limit} more; --json lists them`);
+}
+
+/** A status line on stderr, shown once a command has run for a second. */
+export class Progress {
+  private readonly started = performance.now();
+  private shown = false;
+  private readonly live = process.stderr.isTTY;
+  private lastSec = 0;
+
+  constructor(private readonly quiet: boolean) {}
+
+  update(text: string): void {
+    const sec = (performance.now() - this.started) / 1000;
+    if (this.quiet || sec < 1 || (!this.live && sec - this.lastSec < 2)) return;
+    this.lastSec = sec;
+    this.shown = true;
+    const line = `${text} (${sec.toFixed(0)} s)`;
+    if (this.live) process.stderr.write(`\r\u001b[K${oneLine(line, 160)}`);
+    else printError(oneLine(line, 160));
+  }
+
+  done(): void {
+    if (this.shown && this.live) process.stderr.write('\r\u001b[K');
+  }
+}
