@@ -32,7 +32,7 @@ export function loadCluster(nameOrPath: string, devices?: number): Cluster {
 
 function isPath(nameOrPath: string): boolean {
   if (/[\\/]|\.(ya?ml|json)$/i.test(nameOrPath)) return true;
-  return !presetFolder('clusters').byAlias.has(nameOrPath.toLowerCase()) && existsSync(nameOrPath);
+  return presetFolder('clusters').find(nameOrPath) === undefined && existsSync(nameOrPath);
 }
 
 /** Counts off hosts, sorts them into groups of equals and fits the network to them. */
@@ -233,7 +233,7 @@ export function listPresets(): PresetDescription[] {
   const folder = presetFolder('clusters');
   return folder.names.map((name) => {
     const cluster = loadCluster(name);
-    const aliases = [...folder.byAlias]
+    const aliases = [...folder.byAlias()]
       .filter(([alias, of]) => of === name && alias !== name)
       .map(([alias]) => alias);
     return { name, aliases, description: cluster.description, cluster, sources: cluster.sources };

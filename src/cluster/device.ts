@@ -18,13 +18,7 @@ const FALLBACKS: Readonly<Record<Precision, readonly Precision[]>> = {
 export function loadDevice(name: string, sources: SourcedFigure[] = [], where = 'device'): Device {
   const preset = resolvePreset('devices', name, where);
   const folder = presetFolder('devices');
-  const fields = Fields.of(
-    folder.documents.get(preset),
-    folder.path(preset),
-    '',
-    sources,
-    `device ${preset}: `,
-  );
+  const fields = Fields.of(folder.document(preset), folder.path(preset), '', sources, `device ${preset}: `);
   return readDevice(fields, preset);
 }
 

@@ -40,49 +40,74 @@ export function readYaml(path: string): unknown {
   }
 }
 
-/** Preset files of one data folder by name and alias. */
-export interface PresetFolder {
+/** Preset files of one data folder, read when first asked for: the data ships with the package and does not change under us. */
+export class PresetFolder {
   /** Names in alphabetical order. */
   readonly names: readonly string[];
-  /** Lower-case name or alias to name. */
-  readonly byAlias: ReadonlyMap<string, string>;
-  readonly documents: ReadonlyMap<string, unknown>;
-  path(name: string): string;
+  private readonly root: string;
+  private readonly documents = new Map<string, unknown>();
+  private aliases: Map<string, string> | null = null;
+
+  constructor(folder: 'devices' | 'clusters') {
+    this.root = fileURLToPath(dataPath(`${folder}/`));
+    this.names = readdirSync(this.root)
+      .filter((file) => file.endsWith('.yaml'))
+      .map((file) => file.slice(0, -'.yaml'.length))
+      .sort();
+  }
+
+  path(name: string): string {
+    return `${this.root}${name}.yaml`;
+  }
+
+  document(name: string): unknown {
+    let document = this.documents.get(name);
+    if (document === undefined) {
+      document = readYaml(this.path(name));
+      this.documents.set(name, document);
+    }
+    return document;
+  }
+
+  /** Lower-case name or alias to name; reads every file. */
+  byAlias(): ReadonlyMap<string, string> {
+    if (this.aliases === null) {
+      this.aliases = new Map();
+      for (const name of this.names) {
+        const { aliases } = this.document(name) as { aliases?: readonly string[] };
+        for (const alias of aliases ?? []) this.aliases.set(alias.toLowerCase(), name);
+      }
+      for (const name of this.names) this.aliases.set(name.toLowerCase(), name);
+    }
+    return this.aliases;
+  }
+
+  /** Name behind what the user wrote, in any case; undefined when unknown. */
+  find(name: string): string | undefined {
+    const lower = name.toLowerCase();
+    return this.names.includes(lower) ? lower : this.byAlias().get(lower);
+  }
 }
 
 const folders = new Map<string, PresetFolder>();
 
-/** Reads a data folder of presets once; the data ships with the package and does not change under us. */
 export function presetFolder(folder: 'devices' | 'clusters'): PresetFolder {
-  const known = folders.get(folder);
-  if (known !== undefined) return known;
-  const root = fileURLToPath(dataPath(`${folder}/`));
-  const names = readdirSync(root)
-    .filter((file) => file.endsWith('.yaml'))
-    .map((file) => file.slice(0, -'.yaml'.length))
-    .sort();
-  const documents = new Map<string, unknown>();
-  const byAlias = new Map<string, string>();
-  for (const name of names) {
-    const document = readYaml(`${root}${name}.yaml`);
-    documents.set(name, document);
-    byAlias.set(name.toLowerCase(), name);
-    const aliases = (document as { aliases?: unknown }).aliases;
-    if (Array.isArray(aliases)) for (const alias of aliases) byAlias.set(String(alias).toLowerCase(), name);
+  let known = folders.get(folder);
+  if (known === undefined) {
+    known = new PresetFolder(folder);
+    folders.set(folder, known);
   }
-  const loaded: PresetFolder = { names, byAlias, documents, path: (name) => `${root}${name}.yaml` };
-  folders.set(folder, loaded);
-  return loaded;
+  return known;
 }
 
 /** Preset name behind what the user wrote; a usage error with near names otherwise. */
 export function resolvePreset(folder: 'devices' | 'clusters', name: string, where: string): string {
   const presets = presetFolder(folder);
-  const found = presets.byAlias.get(name.toLowerCase());
+  const found = presets.find(name);
   if (found !== undefined) return found;
   const what = folder === 'devices' ? 'device' : 'cluster';
-  const near = nearNames(name, [...presets.byAlias.keys()])
-    .map((alias) => presets.byAlias.get(alias)!)
+  const near = nearNames(name, [...presets.byAlias().keys()])
+    .map((alias) => presets.byAlias().get(alias)!)
     .filter((preset, i, all) => all.indexOf(preset) === i);
   const hint = near.length > 0 ? `did you mean ${near.join(' or ')}?` : `known: ${presets.names.join(', ')}`;
   throw new PartitionError('usage', `unknown ${what} preset "${oneLine(name, 60)}"`, where, hint);

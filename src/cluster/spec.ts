@@ -45,7 +45,7 @@ interface Base {
 export function readPresetCluster(name: string, where: string): ClusterSpec {
   const preset = resolvePreset('clusters', name, where);
   const folder = presetFolder('clusters');
-  return readClusterSpec(folder.documents.get(preset), folder.path(preset), preset, `cluster ${preset}: `);
+  return readClusterSpec(folder.document(preset), folder.path(preset), preset, `cluster ${preset}: `);
 }
 
 /** Reads a user's file. */
