@@ -3,6 +3,9 @@
  * Scalar fields absent from the file hold `undefined`; repeated fields hold `[]`. Integers are numbers when they are
  * exact in a double and bigint otherwise, so that an int64 of 2^53+1 is never silently rounded.
  *
+ * In a message that was read, absent repeated fields share one frozen empty list: replace it, do not push to it.
+ * Text that is not UTF-8 holds its bytes as lone surrogates (see `text.ts`), so nothing is lost.
+ *
  * Every message keeps the fields it does not know as raw bytes (`unknown`), in file order, so that writing what was
  * read loses nothing.
  */

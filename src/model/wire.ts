@@ -18,6 +18,7 @@ const LONGEST_FIELD_BYTES = 1 << 28;
 const SMALL_BYTES = 64;
 const LARGEST_FIELD_NUMBER = 2 ** 29 - 1;
 const NO_BYTES = Buffer.alloc(0);
+const EMPTY_BYTES = new Uint8Array(0);
 
 export class Cursor {
   private buffer: Buffer = NO_BYTES;
@@ -124,6 +125,7 @@ export class Cursor {
     if (length > LONGEST_FIELD_BYTES && this.source.path !== null) {
       throw this.fault(`a field of ${length} bytes at byte ${this.offset} is too long to be part of a graph`);
     }
+    if (length === 0) return EMPTY_BYTES;
     if (length <= SMALL_BYTES && length <= this.limit - this.at) {
       const small = new Uint8Array(length);
       for (let i = 0; i < length; i++) small[i] = this.buffer[this.at++]!;

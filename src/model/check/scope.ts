@@ -17,8 +17,8 @@ const INITIALIZER = -2;
 interface Scope {
   readonly region: Region;
   readonly producers: Map<string, number>;
-  /** Names taken from outside, with the node that first does so. */
-  readonly captured: Map<string, string>;
+  /** Names taken from outside, with a node that does so. Handed up to the holder's region, which takes out its own. */
+  captured: Map<string, string>;
 }
 
 /**
@@ -101,11 +101,15 @@ function initializerNames(region: Region): string[] {
 }
 
 function warnShadowing(regions: readonly Region[], scopes: ReadonlyMap<Region, Scope>, report: Report): void {
+  if (!regions.some((region) => region.parent !== null)) return;
+  // Most names are defined in one region only and need no look at the enclosing ones.
+  const seen = new Set<string>();
   for (const region of regions) {
-    if (region.parent === null) continue;
     for (const name of scopes.get(region)!.producers.keys()) {
-      if (!isDefinedOutside(name, region, scopes)) continue;
-      report.warn('shadowed names', region.label, `${quote(name)} hides a tensor of the enclosing graph`);
+      if (seen.has(name) && isDefinedOutside(name, region, scopes)) {
+        report.warn('shadowed names', region.label, `${quote(name)} hides a tensor of the enclosing graph`);
+      }
+      seen.add(name);
     }
   }
 }
@@ -124,38 +128,72 @@ function checkUses(
   report: Report,
   isLenient: boolean,
 ): void {
-  const { region, producers, captured } = scope;
-  const from: number[] = [];
-  const to: number[] = [];
-  let isSorted = true;
-  const use = (name: string, i: number, user: string | null): void => {
+  const { region, producers } = scope;
+  const edges: Edges = { from: [], to: [], isSorted: true };
+  /** Whether a use by node `i` binds in this region; if so it is recorded. */
+  const bind = (name: string, i: number): boolean => {
     const producer = producers.get(name);
-    const isEarlier = producer !== undefined && producer < i;
-    if (producer === undefined || (!isEarlier && isDefinedOutside(name, region, scopes))) {
-      const by = user ?? nodeLabel(region, i);
-      if (region.parent === null) dangling(`${by}`, name, report, isLenient);
-      else if (!captured.has(name)) captured.set(name, by);
-      return;
-    }
-    if (producer < 0) return;
-    if (!isEarlier) isSorted = false;
-    from.push(producer);
-    to.push(i);
+    if (producer === undefined) return false;
+    const isEarlier = producer < i;
+    if (!isEarlier && isDefinedOutside(name, region, scopes)) return false;
+    if (producer < 0) return true;
+    if (!isEarlier) edges.isSorted = false;
+    edges.from.push(producer);
+    edges.to.push(i);
+    return true;
   };
   for (let i = 0; i < region.nodes.length; i++) {
-    for (const name of region.nodes[i].input) if (name !== '') use(name, i, null);
-    for (const inner of held?.get(i) ?? []) for (const [name, user] of inner.captured) use(name, i, user);
+    for (const name of region.nodes[i].input) {
+      if (name === '' || bind(name, i) || scope.captured.has(name)) continue;
+      const label = nodeLabel(region, i);
+      if (region.parent === null) dangling(label, name, report, isLenient);
+      else scope.captured.set(name, label);
+    }
+    for (const inner of held?.get(i) ?? []) {
+      bindCaptured(inner.captured, producers, (name) => bind(name, i));
+      if (region.parent === null)
+        for (const [name, user] of inner.captured) dangling(user, name, report, isLenient);
+      else scope.captured = union(scope.captured, inner.captured);
+    }
   }
-  if (!isSorted) {
-    failOnCycle(region, from, to, report);
+  if (!edges.isSorted) {
+    failOnCycle(region, edges.from, edges.to, report);
     report.warn('unsorted graphs', region.label, 'nodes are not in topological order');
   }
+  checkOutputs(scope, report, isLenient);
+}
+
+/** Dependencies between nodes of a region: from[e] must come before to[e]. */
+interface Edges {
+  readonly from: number[];
+  readonly to: number[];
+  isSorted: boolean;
+}
+
+/** Takes out of `captured` what binds here; looks through the smaller side, since both may be large. */
+function bindCaptured(
+  captured: Map<string, string>,
+  producers: ReadonlyMap<string, number>,
+  bind: (name: string) => boolean,
+): void {
+  const smaller = producers.size < captured.size ? producers : captured;
+  for (const name of smaller.keys()) if (captured.has(name) && bind(name)) captured.delete(name);
+}
+
+/** Small into large: names captured through many levels are not copied at each. */
+function union(a: Map<string, string>, b: Map<string, string>): Map<string, string> {
+  const [large, small] = a.size >= b.size ? [a, b] : [b, a];
+  for (const [name, user] of small) large.set(name, user);
+  return large;
+}
+
+function checkOutputs({ region, producers, captured }: Scope, report: Report, isLenient: boolean): void {
   for (const name of region.outputs) {
     if (name === '' || producers.has(name)) continue;
     if (region.parent === null) {
-      if (isLenient)
-        report.warn('outputs without a producer', region.label, `nothing produces the output ${quote(name)}`);
-      else report.fail(region.label, `nothing produces the output ${quote(name)}`);
+      const message = `nothing produces the output ${quote(name)}`;
+      if (isLenient) report.warn('outputs without a producer', region.label, message);
+      else report.fail(region.label, message);
     } else {
       report.warn(
         'outputs from outside',

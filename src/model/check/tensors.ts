@@ -6,6 +6,7 @@ import { quote } from '../quote.js';
 import { countVarints, elementCount, readInts } from '../tensor.js';
 import type { Payload, SparseTensorProto, TensorProto } from '../types.js';
 import type { Report } from './report.js';
+import { MOST_DIMENSIONS } from './values.js';
 
 /** Sparse indices beyond this many are not looked at one by one. */
 const MOST_CHECKED_INDICES = 1_000_000;
@@ -22,6 +23,7 @@ export function checkTensor(
 ): void {
   const dtype: DType = tensor.dataType ?? DType.UNDEFINED;
   const count = elementCount(tensor.dims);
+  if (tensor.dims.length > MOST_DIMENSIONS) report.fail(label, `has ${tensor.dims.length} dimensions`);
   if (count === null) report.fail(label, `impossible dimensions [${tensor.dims.join(', ')}]`);
   if (dtype === DType.UNDEFINED) report.fail(label, 'the tensor has no element type');
   if (dtypeBits(dtype) === 0 && dtype !== DType.STRING) {

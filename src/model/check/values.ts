@@ -13,6 +13,9 @@ import type {
 import type { Region } from './regions.js';
 import type { Report } from './report.js';
 
+/** No operator and no runtime goes beyond 64; a file that does means harm or is damaged. */
+export const MOST_DIMENSIONS = 256;
+
 export function checkValues(region: Region, report: Report): void {
   const { graph, label } = region;
   if (graph === null) return;
@@ -44,6 +47,7 @@ function tensorTypes(type: TypeProto): TensorTypeProto[] {
 
 function checkShape(type: TensorTypeProto, where: string, report: Report): void {
   if (type.shape === undefined) return;
+  if (type.shape.dim.length > MOST_DIMENSIONS) report.fail(where, `has ${type.shape.dim.length} dimensions`);
   const known: number[] = [];
   type.shape.dim.forEach((dim, axis) => {
     const { dimValue } = dim;
