@@ -1,0 +1,234 @@
+/**
+ * A fusion group as one composite operator: its border, factor rule, work, memory traffic and what its backward pass keeps.
+ *
+ * Kept tensors follow what fused kernels do:
+ * - product, convolution, lookup: the activation operands each operator's backward rule names;
+ * - attention: queries, keys, values, the output, and 4 bytes of log-sum-exp per row and head (FlashAttention, Dao et al.
+ *   2022, section 3.1); scores are recomputed;
+ * - grouped expert product: tokens and indices;
+ * - memory-bound group: either the inner tensors that the operators' rules name, or the group's own inputs from which they
+ *   are recomputed, whichever is smaller: a norm keeps its input, GELU its input, silu(gate)*up both, a residual addition
+ *   nothing. Row statistics of reductions and norms are kept beside them, 4 bytes each.
+ */
+import { isActivation, type Anchor } from './anchors.js';
+import { composeFactors } from './compose.js';
+import { TensorRole, type Block, type BlockKind, type Graph } from './types.js';
+
+/**
+ * @param nodes of the group, in topological order
+ * @param anchor the kernel at its core, `null` for a memory-bound group
+ * @param partOf group per node, and this group's number in it
+ */
+export function makeBlock(
+  graph: Graph,
+  nodes: readonly number[],
+  anchor: Anchor | null,
+  partOf: Int32Array,
+  part: number,
+): Block {
+  const kind: BlockKind = anchor === null ? 'pointwise' : anchor.kind;
+  const inputs = borderInputs(graph, nodes, partOf, part);
+  const outputs = borderOutputs(graph, nodes, partOf, part);
+  const { rule, axis } = composeFactors(graph, nodes, inputs, outputs, kind === 'attention');
+  const work = sumWork(graph, nodes, kind);
+  const kept = keptForBackward(graph, nodes, kind, inputs, outputs, partOf, part);
+  return {
+    kind,
+    nodes: Int32Array.from(nodes),
+    inputs: Int32Array.from(inputs),
+    outputs: Int32Array.from(outputs),
+    factors: rule,
+    factorAxis: axis,
+    ...work,
+    touchedElements: touchedElements(graph, nodes, kind, inputs, outputs, partOf, part, anchor?.causal === true),
+    saved: Int32Array.from(kept.saved),
+    extraSavedBytes: kept.extraBytes,
+    causal: anchor?.causal === true,
+  };
+}
+
+function borderInputs(graph: Graph, nodes: readonly number[], partOf: Int32Array, part: number): number[] {
+  const inputs = new Set<number>();
+  for (const n of nodes) {
+    for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
+      const t = graph.inputTensor[s];
+      if (t >= 0 && (graph.producer[t] < 0 || partOf[graph.producer[t]] !== part)) inputs.add(t);
+    }
+  }
+  return [...inputs];
+}
+
+function borderOutputs(graph: Graph, nodes: readonly number[], partOf: Int32Array, part: number): number[] {
+  const outputs: number[] = [];
+  for (const n of nodes) {
+    for (let s = graph.outputStart[n]; s < graph.outputStart[n + 1]; s++) {
+      const t = graph.outputTensor[s];
+      if (t < 0) continue;
+      let leaves = graph.graphOutputs.includes(t);
+      for (let u = graph.useStart[t]; u < graph.useStart[t + 1] && !leaves; u++)
+        if (partOf[graph.useNode[u]] !== part) leaves = true;
+      if (leaves) outputs.push(t);
+    }
+  }
+  return outputs;
+}
+
+function sumWork(
+  graph: Graph,
+  nodes: readonly number[],
+  kind: BlockKind,
+): { flop: number; gradInputFlop: number; gradWeightFlop: number } {
+  let flop = 0;
+  let gradInputFlop = 0;
+  let gradWeightFlop = 0;
+  for (const n of nodes) {
+    if (kind === 'groupedGemm') {
+      if (graph.nodeKernel[n] !== 'gemm') continue;
+      // To the product the fetched weights look like an activation; their half of the gradient is the weights' own.
+      flop += graph.nodeFlop[n];
+      const grads = graph.nodeGradInputFlop[n] + graph.nodeGradWeightFlop[n];
+      gradWeightFlop += Math.min(grads, graph.nodeFlop[n]);
+      gradInputFlop += Math.max(0, grads - graph.nodeFlop[n]);
+      continue;
+    }
+    flop += graph.nodeFlop[n];
+    gradInputFlop += graph.nodeGradInputFlop[n];
+    gradWeightFlop += graph.nodeGradWeightFlop[n];
+  }
+  return { flop, gradInputFlop, gradWeightFlop };
+}
+
+/** Memory traffic of the group run as one kernel: what crosses its border, each piece of memory once. */
+function touchedElements(
+  graph: Graph,
+  nodes: readonly number[],
+  kind: BlockKind,
+  inputs: readonly number[],
+  outputs: readonly number[],
+  partOf: Int32Array,
+  part: number,
+  causal: boolean,
+): number {
+  if (kind === 'lookup') {
+    let sum = 0;
+    for (const n of nodes) sum += graph.nodeTouchedElements[n];
+    return sum;
+  }
+  if (nodes.every((n) => graph.nodeKernel[n] === 'view')) return 0;
+  const seen = new Set<number>();
+  let sum = 0;
+  for (const t of inputs) {
+    // A causal kernel knows its mask and reads none.
+    if (causal && graph.tensorTriangular[t]) continue;
+    if (seen.has(graph.storage[t])) continue;
+    seen.add(graph.storage[t]);
+    sum += readElements(graph, t, partOf, part);
+  }
+  for (const t of outputs) {
+    if (seen.has(graph.storage[t])) continue;
+    seen.add(graph.storage[t]);
+    sum += graph.tensorElements[t];
+  }
+  return sum;
+}
+
+/** Elements of an input that are read: of a table read by index alone, no more than the rows fetched. */
+function readElements(graph: Graph, t: number, partOf: Int32Array, part: number): number {
+  let fetched = 0;
+  for (let u = graph.useStart[t]; u < graph.useStart[t + 1]; u++) {
+    const n = graph.useNode[u];
+    if (partOf[n] !== part) continue;
+    if (graph.nodeKernel[n] !== 'gather' || graph.inputTensor[graph.inputStart[n]] !== t) return graph.tensorElements[t];
+    fetched += graph.tensorElements[graph.outputTensor[graph.outputStart[n]]];
+  }
+  return Math.min(fetched, graph.tensorElements[t]);
+}
+
+interface Kept {
+  readonly saved: readonly number[];
+  readonly extraBytes: number;
+}
+
+function keptForBackward(
+  graph: Graph,
+  nodes: readonly number[],
+  kind: BlockKind,
+  inputs: readonly number[],
+  outputs: readonly number[],
+  partOf: Int32Array,
+  part: number,
+): Kept {
+  const named = new Set<number>();
+  let extraBytes = 0;
+  let statistics = 0;
+  let scores = 0;
+  let keys = 1;
+  for (const n of nodes) {
+    const from = graph.savedStart[n];
+    const to = graph.savedStart[n + 1];
+    for (let s = from; s < to; s++) named.add(graph.savedTensor[s]);
+    extraBytes += graph.nodeExtraSavedBytes[n];
+    const out = graph.outputTensor[graph.outputStart[n]];
+    if (graph.nodeKernel[n] === 'reduce' && graph.tensorNeedsGrad[out]) statistics += graph.tensorElements[out];
+    if (graph.nodeKernel[n] === 'norm' && graph.tensorNeedsGrad[out]) {
+      scores = graph.tensorElements[out];
+      keys = graph.shapeDim[graph.shapeStart[out + 1] - 1] ?? 1;
+    }
+  }
+  if (named.size === 0) return { saved: [], extraBytes };
+  if (kind === 'attention' && nodes.length > 1) {
+    const saved = [...inputs, ...outputs].filter((t) => isActivation(graph, t) && graph.tensorNeedsGrad[t] === 1);
+    return { saved, extraBytes: 4 * (scores / keys) };
+  }
+  if (kind === 'groupedGemm') return { saved: inputs.filter((t) => isActivation(graph, t)), extraBytes };
+  if (kind !== 'pointwise')
+    return { saved: dedupe(graph, [...named].map((t) => (inside(graph, t, partOf, part) ? graph.storage[t] : t))), extraBytes };
+  const border = new Set([...inputs, ...outputs]);
+  const outer = [...named].filter((t) => border.has(t));
+  const inner = [...named].filter((t) => !border.has(t));
+  if (inner.length === 0) return { saved: dedupe(graph, outer), extraBytes };
+  const sources = dedupe(graph, [...outer.filter((t) => !inside(graph, t, partOf, part)), ...sourcesOf(graph, [...inner, ...outer], partOf, part)]);
+  const asNamed = dedupe(graph, [...outer, ...inner]);
+  if (bytesOf(graph, sources) <= bytesOf(graph, asNamed)) return { saved: sources, extraBytes: extraBytes + 4 * statistics };
+  return { saved: asNamed, extraBytes };
+}
+
+function inside(graph: Graph, t: number, partOf: Int32Array, part: number): boolean {
+  return graph.producer[t] >= 0 && partOf[graph.producer[t]] === part;
+}
+
+/** Activations outside the group from which the given tensors inside it are computed. */
+function sourcesOf(graph: Graph, tensors: readonly number[], partOf: Int32Array, part: number): number[] {
+  const sources = new Set<number>();
+  const seen = new Set<number>();
+  const stack = tensors.filter((t) => inside(graph, t, partOf, part));
+  while (stack.length > 0) {
+    const n = graph.producer[stack.pop()!];
+    if (seen.has(n)) continue;
+    seen.add(n);
+    for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
+      const t = graph.inputTensor[s];
+      if (!isActivation(graph, t)) continue;
+      if (inside(graph, t, partOf, part)) stack.push(t);
+      else sources.add(t);
+    }
+  }
+  return [...sources];
+}
+
+/** One tensor per piece of memory. */
+function dedupe(graph: Graph, tensors: readonly number[]): number[] {
+  const seen = new Set<number>();
+  return tensors.filter((t) => {
+    const root = graph.storage[t];
+    if (seen.has(root)) return false;
+    seen.add(root);
+    return graph.tensorRole[t] !== TensorRole.PARAMETER && graph.tensorRole[t] !== TensorRole.CONSTANT;
+  });
+}
+
+function bytesOf(graph: Graph, tensors: readonly number[]): number {
+  let sum = 0;
+  for (const t of tensors) sum += graph.tensorBytes[t];
+  return sum;
+}
