@@ -6,6 +6,8 @@
  * earlier node; otherwise to the enclosing scopes; otherwise to a later node of the subgraph (unsorted files).
  */
 import { quote } from '../quote.js';
+import type { Edges } from './cycle.js';
+import { failOnCycle } from './cycle.js';
 import type { Region } from './regions.js';
 import { nodeLabel } from './regions.js';
 import type { Report } from './report.js';
@@ -129,7 +131,8 @@ function checkUses(
   isLenient: boolean,
 ): void {
   const { region, producers } = scope;
-  const edges: Edges = { from: [], to: [], isSorted: true };
+  const edges: Edges = { from: [], to: [] };
+  let isSorted = true;
   /** Whether a use by node `i` binds in this region; if so it is recorded. */
   const bind = (name: string, i: number): boolean => {
     const producer = producers.get(name);
@@ -137,7 +140,7 @@ function checkUses(
     const isEarlier = producer < i;
     if (!isEarlier && isDefinedOutside(name, region, scopes)) return false;
     if (producer < 0) return true;
-    if (!isEarlier) edges.isSorted = false;
+    if (!isEarlier) isSorted = false;
     edges.from.push(producer);
     edges.to.push(i);
     return true;
@@ -156,18 +159,11 @@ function checkUses(
       else scope.captured = union(scope.captured, inner.captured);
     }
   }
-  if (!edges.isSorted) {
-    failOnCycle(region, edges.from, edges.to, report);
+  if (!isSorted) {
+    failOnCycle(region, edges, report);
     report.warn('unsorted graphs', region.label, 'nodes are not in topological order');
   }
   checkOutputs(scope, report, isLenient);
-}
-
-/** Dependencies between nodes of a region: from[e] must come before to[e]. */
-interface Edges {
-  readonly from: number[];
-  readonly to: number[];
-  isSorted: boolean;
 }
 
 /** Takes out of `captured` what binds here; looks through the smaller side, since both may be large. */
@@ -209,47 +205,4 @@ function dangling(user: string, name: string, report: Report, isLenient: boolean
   const message = `nothing produces the input ${quote(name)}`;
   if (isLenient) report.warn('inputs without a producer', user, message);
   else report.fail(user, message);
-}
-
-/** Kahn's algorithm on edges from[e] -> to[e]; names a node of a cycle when nodes are left over. */
-function failOnCycle(region: Region, from: readonly number[], to: readonly number[], report: Report): void {
-  const count = region.nodes.length;
-  const waiting = new Int32Array(count);
-  const start = new Int32Array(count + 1);
-  for (let e = 0; e < from.length; e++) {
-    waiting[to[e]]++;
-    start[from[e] + 1]++;
-  }
-  for (let i = 0; i < count; i++) start[i + 1] += start[i];
-  const fill = start.slice(0, count);
-  const successors = new Int32Array(from.length);
-  for (let e = 0; e < from.length; e++) successors[fill[from[e]]++] = to[e]!;
-  const ready = new Int32Array(count);
-  let tail = 0;
-  for (let i = 0; i < count; i++) if (waiting[i] === 0) ready[tail++] = i;
-  for (let head = 0; head < tail; head++) {
-    const i = ready[head];
-    for (let k = start[i]; k < start[i + 1]; k++)
-      if (--waiting[successors[k]] === 0) ready[tail++] = successors[k]!;
-  }
-  if (tail === count) return;
-  const cycle = findCycle(waiting, from, to);
-  const shown = cycle.slice(0, 4).map((i) => nodeLabel(region, i));
-  const through = cycle.length > 4 ? `${shown.join(' -> ')} -> ...` : shown.join(' -> ');
-  report.fail(region.label, `a cycle of ${cycle.length} node${cycle.length === 1 ? '' : 's'}: ${through}`);
-}
-
-/** Walks predecessors among the nodes that still wait until one comes again. */
-function findCycle(waiting: Int32Array, from: readonly number[], to: readonly number[]): number[] {
-  const before = new Int32Array(waiting.length).fill(-1);
-  for (let e = 0; e < from.length; e++) if (waiting[from[e]] > 0) before[to[e]] = from[e]!;
-  const seenAt = new Map<number, number>();
-  const path: number[] = [];
-  let at = waiting.findIndex((w) => w > 0);
-  while (!seenAt.has(at)) {
-    seenAt.set(at, path.length);
-    path.push(at);
-    at = before[at]!;
-  }
-  return path.slice(seenAt.get(at)).reverse();
 }
