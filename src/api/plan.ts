@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { lowerBoundSec, infeasibilityReport } from '../search/index.js';
+import { lowerBoundSec } from '../search/index.js';
 import type { Budget, Clock } from '../search/types.js';
 import { buildPlan } from '../plan/build.js';
 import { encodePlan } from '../plan/codec.js';
@@ -14,6 +14,7 @@ import { describeStrategy, roleName, tensorLayouts } from '../strategy/index.js'
 import { PartitionError } from '../util/errors.js';
 import { unwritable, writeFileAtomic } from '../util/files.js';
 import { Random } from '../util/random.js';
+import { infeasibleError } from './infeasible.js';
 import type { Problem, ProblemOptions } from './problem.js';
 import { createProblem } from './problem.js';
 
@@ -102,13 +103,13 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
       });
     },
   });
-  if (result.best === null) throw infeasible(problem, result.nearest);
+  if (result.best === null) throw infeasibleError(problem, result.nearest, request);
   const plan = planOf(problem, result.best, request.modelPath, {
     objective: request.objective ?? 'time',
     optimalInSpace: result.exhaustive,
     foundBy: { method, member: result.foundBy, seed, evaluations: result.evaluations },
   });
-  const faults = validatePlan(plan, problem.model.graph, problem.model.segmentation, problem.cluster);
+  const faults = validatePlan(plan, problem.model.graph, problem.cluster, problem.model.segmentation);
   if (faults.length > 0) throw new Error(`internal: the plan fails its own judge: ${faults[0]}`);
   return { plan, evaluations: result.evaluations, wallSec: hooks.clock() - started };
 }
@@ -153,11 +154,6 @@ function shardingsOf(
     dims,
     ...(blocks.some((b) => b > 1) ? { blocks } : {}),
   }));
-}
-
-function infeasible(problem: Problem, nearest: Candidate | null): PartitionError {
-  const { message, hint } = infeasibilityReport(problem.problem, nearest);
-  return new PartitionError('infeasible', message, problem.model.where, hint);
 }
 
 /** `dp 8, tp 4, pp 2` with degrees of 1 left out. */
