@@ -1,7 +1,7 @@
 /** Comparing what a model declares with what is inferred. */
 import { DType, dtypeName } from '../model/dtype.js';
-import { canBeEqual, shapeText } from '../ops/dim.js';
-import type { ValueType } from '../ops/types.js';
+import { canBeEqual, shapeText, symbolsOf } from '../ops/dim.js';
+import type { Dim, ValueType } from '../ops/types.js';
 
 /** True when no value can have both types. Unknown parts contradict nothing. */
 export function contradicts(a: ValueType, b: ValueType): boolean {
@@ -26,4 +26,24 @@ export function typeText(t: ValueType | null): string {
   if (t.kind === 'sparse') return `sparse ${dtypeName(t.dtype)} ${shapeText(t.shape)}`;
   if (t.kind === 'sequence' || t.kind === 'optional') return `${t.kind} of ${typeText(t.elem)}`;
   return t.kind;
+}
+
+/**
+ * `inferred` with symbolic dimensions spelled as declared, where the declaration uses symbols of the inputs only. Names
+ * that exporters invent for outputs say nothing.
+ */
+export function renameDims(
+  inferred: ValueType,
+  declared: ValueType,
+  inputSymbols: ReadonlySet<string>,
+): ValueType {
+  if (inferred.kind !== 'tensor' || declared.kind !== 'tensor') return inferred;
+  const [from, to] = [inferred.shape, declared.shape];
+  if (from === null || to === null || from.every((d, k) => d === to[k])) return inferred;
+  const shape = from.map((d, k): Dim => {
+    const other = to[k];
+    if (typeof d === 'number' || typeof other === 'number') return d;
+    return symbolsOf(other).every((name) => inputSymbols.has(name)) ? other : d;
+  });
+  return { kind: 'tensor', dtype: inferred.dtype, shape };
 }

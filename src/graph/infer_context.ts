@@ -74,7 +74,7 @@ export class RuleContext implements InferContext {
       const declared = this.run.declared(v);
       if (declared !== null) settled = fillUnknown(type, declared, this.made);
     }
-    this.run.type[v] = settled;
+    this.run.type[v] = this.run.isGraphOutput(v) ? this.run.settleOutput(v, settled) : settled;
     this.run.known[v] = value;
   }
 

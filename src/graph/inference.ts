@@ -16,7 +16,7 @@ import { symbolsOf } from '../ops/dim.js';
 import { lookupOp, normalizeDomain } from '../ops/registry.js';
 import type { KnownValue, ValueType } from '../ops/types.js';
 import { oneLine, PartitionError } from '../util/errors.js';
-import { contradicts, typeText } from './declared.js';
+import { contradicts, renameDims, typeText } from './declared.js';
 import type { Inferred, InferredBody, InferredNode, InferOptions } from './infer.js';
 import { RuleContext } from './infer_context.js';
 import { capturedNames, stableOrder } from './infer_order.js';
@@ -49,6 +49,9 @@ export class Inference {
   readonly known: (KnownValue | null)[] = [];
   readonly types: TypeReader;
   private readonly info: (ValueInfoProto | undefined)[] = [];
+  /** Outputs of the main graph, whose declared types are the model's promise. */
+  private readonly promised = new Set<number>();
+  private inputSymbols: ReadonlySet<string> = new Set();
   private readonly functions: FunctionTable;
   private readonly initializers = new Map<number, TensorProto>();
   private readonly warnings: string[] = [];
@@ -83,8 +86,9 @@ export class Inference {
       depth: 0,
     };
     const graphInputs = this.enterGraph(graph, scope, null).filter((v) => !this.initializers.has(v));
+    this.inputSymbols = new Set(this.symbolsOfInputs(graphInputs).map((s) => s.name));
     const nodes: InferredNode[] = [];
-    this.body(graph.node, scope, nodes, graph.valueInfo, graph.output);
+    this.body(graph.node, scope, nodes, graph.output, graph.valueInfo);
     const graphOutputs = graph.output.map((o) => this.resolveOutput(scope, o.name ?? ''));
     this.compareDeclared();
     if (this.droppedWarnings > 0) this.warnings.push(`${String(this.droppedWarnings)} more warnings`);
@@ -138,6 +142,27 @@ export class Inference {
   /** Type that the model declares for a value. */
   declared(v: number): ValueType | null {
     return this.types.type(this.info[v]?.type, this.values[v]);
+  }
+
+  isGraphOutput(v: number): boolean {
+    return this.promised.has(v);
+  }
+
+  /**
+   * The type of a graph output. What the model declares there is a promise to its callers, often the only place where an
+   * equality such as `total = past + seq` is written: where it contradicts inference it is kept and reported.
+   */
+  settleOutput(v: number, inferred: ValueType): ValueType {
+    const declared = this.declared(v);
+    if (declared === null) return inferred;
+    if (contradicts(inferred, declared)) {
+      const name = oneLine(this.values[v]);
+      this.warn(
+        `output "${name}" is declared ${typeText(declared)} but inferred ${typeText(inferred)}; the former is used`,
+      );
+      return declared;
+    }
+    return renameDims(inferred, declared, this.inputSymbols);
   }
 
   /** Fresh symbols must not meet symbols of the same name in the model. */
@@ -215,7 +240,9 @@ export class Inference {
     for (const list of declarations)
       for (const info of list) {
         const v = scope.names.get(info.name ?? '');
-        if (v !== undefined && producer.has(v)) this.info[v] ??= info;
+        if (v === undefined || !producer.has(v)) continue;
+        this.info[v] ??= info;
+        if (scope.depth === 0 && list === this.model.graph?.output) this.promised.add(v);
       }
     const inputs = new Array<number[]>(count);
     let sorted = true;

@@ -64,10 +64,14 @@ const concat: OpRule = {
   infer(ctx) {
     const dtype = ctx.dtype(0);
     const shapes: (Shape | null)[] = [];
-    for (let i = 0; i < ctx.inputCount; i++) shapes.push(ctx.shape(i));
+    for (let i = 0; i < ctx.inputCount; i++) {
+      const shape = ctx.shape(i);
+      // Old exporters join scalars to shape vectors; every runtime that takes it reads them as vectors of one.
+      if (shape?.length === 0) ctx.warn('a scalar is joined as a vector of one element');
+      shapes.push(shape?.length === 0 ? [1] : shape);
+    }
     const rank = shapes.find((s) => s !== null)?.length;
     if (rank === undefined) return ctx.setTensor(0, dtype, null);
-    if (rank === 0) ctx.fail('Concat of scalars');
     const axis = concatAxis(ctx, rank);
     const shape = concatShapes(ctx, shapes, axis);
     ctx.setTensor(0, dtype, shape, rank === 1 ? concatValues(ctx, shape) : null);
@@ -93,7 +97,7 @@ function concatValues(ctx: InferContext, shape: Shape | null): KnownValue | null
   for (let i = 0; i < ctx.inputCount; i++) {
     const v = ctx.value(i);
     if (v !== null) for (const e of v.elements) elements.push(e);
-    else for (let k = ctx.shape(i)![0] as number; k > 0; k--) elements.push(ctx.freshDim());
+    else for (let k = (ctx.shape(i)?.[0] ?? 1) as number; k > 0; k--) elements.push(ctx.freshDim());
   }
   return { dtype, dims: [total], elements };
 }

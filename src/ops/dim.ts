@@ -279,13 +279,37 @@ export function mod(a: Dim, b: Dim): Dim {
 export function min(a: Dim, b: Dim): Dim {
   const order = compare(a, b);
   if (order !== null) return order <= 0 ? a : b;
+  const absorbed = absorb('max', 'min', a, b);
+  if (absorbed !== null) return absorbed;
   return keyOf(a) < keyOf(b) ? functionAtom('min', a, b) : functionAtom('min', b, a);
 }
 
 export function max(a: Dim, b: Dim): Dim {
   const order = compare(a, b);
   if (order !== null) return order >= 0 ? a : b;
+  const absorbed = absorb('min', 'max', a, b);
+  if (absorbed !== null) return absorbed;
   return keyOf(a) < keyOf(b) ? functionAtom('max', a, b) : functionAtom('max', b, a);
+}
+
+/** `max(min(x, y), y) = y` and `max(max(x, y), y) = max(x, y)`, and the same with both exchanged; `null` elsewhere. */
+function absorb(inner: AtomKind, outer: AtomKind, a: Dim, b: Dim): Dim | null {
+  for (const [f, other] of [
+    [a, b],
+    [b, a],
+  ]) {
+    const atom = loneAtom(f);
+    if (atom === null || (atom.left !== other && atom.right !== other)) continue;
+    if (atom.kind === inner) return other;
+    if (atom.kind === outer) return f;
+  }
+  return null;
+}
+
+function loneAtom(d: Dim): Atom | null {
+  if (typeof d === 'number') return null;
+  const { terms } = d as Polynomial;
+  return terms.length === 1 && terms[0].coefficient === 1 && terms[0].atoms.length === 1 ? terms[0].atoms[0] : null;
 }
 
 // ---------------------------------------------------------------------------------------------------------------

@@ -107,9 +107,9 @@ export function binary(spec: BinarySpec): OpRule {
   };
 }
 
-/** Before opset 7 the second operand was stretched to the first, at an `axis`. */
+/** Before opset 7 the second operand was stretched to the first, at an `axis`; some files keep the attribute. */
 function isLegacyBroadcast(ctx: InferContext): boolean {
-  return ctx.domain === '' && ctx.version < 7 && ctx.attrs.int('broadcast', 0) === 1;
+  return ctx.attrs.int('broadcast', 0) === 1;
 }
 
 function foldBinary(
