@@ -15,8 +15,13 @@ const FALLBACKS: Readonly<Record<Precision, readonly Precision[]>> = {
 };
 
 /** A preset device and the sources of its numbers. Throws a usage error for an unknown name. */
-export function loadDevice(name: string, sources: SourcedFigure[] = [], where = 'device'): Device {
-  const preset = resolvePreset('devices', name, where);
+export function loadDevice(
+  name: string,
+  sources: SourcedFigure[] = [],
+  where = 'device',
+  code: 'usage' | 'input' = 'usage',
+): Device {
+  const preset = resolvePreset('devices', name, where, code);
   const folder = presetFolder('devices');
   const fields = Fields.of(folder.document(preset), folder.path(preset), '', sources, `device ${preset}: `);
   return readDevice(fields, preset);
@@ -132,7 +137,7 @@ function readTiles(fields: Fields): MatrixTile[] {
 function readAttention(fields: Fields): AttentionCurve {
   const curve = fields.child('attention');
   if (curve === null)
-    return { forwardFraction: 0.7, forwardHalfLength: 512, backwardFraction: 0.55, backwardHalfLength: 700 };
+    return { forwardFraction: 0.7, forwardHalfLength: 250, backwardFraction: 0.55, backwardHalfLength: 350 };
   const read = {
     forwardFraction: curve.number('forwardFraction', { min: 0.01, max: 1 }),
     forwardHalfLength: curve.number('forwardHalfLength'),

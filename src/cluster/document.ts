@@ -100,8 +100,13 @@ export function presetFolder(folder: 'devices' | 'clusters'): PresetFolder {
   return known;
 }
 
-/** Preset name behind what the user wrote; a usage error with near names otherwise. */
-export function resolvePreset(folder: 'devices' | 'clusters', name: string, where: string): string {
+/** Preset name behind what the user wrote, on the command line or in a file (`code`); an error with near names otherwise. */
+export function resolvePreset(
+  folder: 'devices' | 'clusters',
+  name: string,
+  where: string,
+  code: 'usage' | 'input' = 'usage',
+): string {
   const presets = presetFolder(folder);
   const found = presets.find(name);
   if (found !== undefined) return found;
@@ -110,5 +115,5 @@ export function resolvePreset(folder: 'devices' | 'clusters', name: string, wher
     .map((alias) => presets.byAlias().get(alias)!)
     .filter((preset, i, all) => all.indexOf(preset) === i);
   const hint = near.length > 0 ? `did you mean ${near.join(' or ')}?` : `known: ${presets.names.join(', ')}`;
-  throw new PartitionError('usage', `unknown ${what} preset "${oneLine(name, 60)}"`, where, hint);
+  throw new PartitionError(code, `unknown ${what} preset "${oneLine(name, 60)}"`, where, hint);
 }

@@ -42,8 +42,12 @@ interface Base {
 }
 
 /** Reads a preset by name. */
-export function readPresetCluster(name: string, where: string): ClusterSpec {
-  const preset = resolvePreset('clusters', name, where);
+export function readPresetCluster(
+  name: string,
+  where: string,
+  code: 'usage' | 'input' = 'usage',
+): ClusterSpec {
+  const preset = resolvePreset('clusters', name, where, code);
   const folder = presetFolder('clusters');
   return readClusterSpec(folder.document(preset), folder.path(preset), preset, `cluster ${preset}: `);
 }
@@ -94,7 +98,8 @@ function readGroup(fields: Fields, inline: ReadonlyMap<string, Device>, sources:
   const device =
     deviceName === null
       ? base!.group.device
-      : (inline.get(deviceName) ?? loadDevice(deviceName, sources, `${fields.file}: ${fields.at('device')}`));
+      : (inline.get(deviceName) ??
+        loadDevice(deviceName, sources, `${fields.file}: ${fields.at('device')}`, 'input'));
   const group: GroupSpec = {
     name: fields.string('name', device.name),
     device,
@@ -115,7 +120,7 @@ function readGroup(fields: Fields, inline: ReadonlyMap<string, Device>, sources:
 function readBase(fields: Fields, sources: SourcedFigure[]): Base | null {
   const name = fields.string('preset', '-');
   if (name === '-') return null;
-  const spec = readPresetCluster(name, `${fields.file}: ${fields.at('preset')}`);
+  const spec = readPresetCluster(name, `${fields.file}: ${fields.at('preset')}`, 'input');
   sources.push(...spec.sources);
   const group = spec.groups[0];
   return { group, devicesPerHost: 'any' in group.hosts ? group.hosts.any : group.hosts[0] };

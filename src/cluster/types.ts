@@ -15,7 +15,7 @@ export interface MatrixTile {
   readonly efficiency: number;
 }
 
-/** Fused attention: share of the matrix peak at very long sequences, and the length at which half of it is reached. */
+/** Fused attention: share of the matrix peak at very long sequences, and the number of keys that a query visits at which half of it is reached. */
 export interface AttentionCurve {
   readonly forwardFraction: number;
   readonly forwardHalfLength: number;

@@ -16,12 +16,10 @@ export const PRECISION_BYTES: Readonly<Record<Precision, number>> = {
   int8: 1,
 };
 
-/** Contraction splits that the libraries try when the output alone does not fill the device (split-K). */
+/** Splits of a contraction (or of attention's keys) that the libraries try when the output alone does not fill the device. */
 const MAX_SPLITS = 16;
 /** Rows of queries that one core of a fused attention kernel works on. */
 const QUERY_TILE = 128;
-/** Keys below which splitting a row over cores does not pay. */
-const KEY_SPLIT = 256;
 /** Head dimension at which softmax costs as much as half of the products at 128: exponentials do not shrink with it. */
 const SOFTMAX_DIMENSION = 32;
 
@@ -114,13 +112,16 @@ export function attentionTimeSec(
   const effectiveDim = (paddedDim + SOFTMAX_DIMENSION) / (1 + SOFTMAX_DIMENSION / 128);
   // The diagonal tiles are computed whole.
   const share = causal ? Math.min(1, causalShare(queries, keys) + QUERY_TILE / (2 * keys)) : 1;
-  const rowFlop =
-    (backward ? 10 : 4) * Math.min(queries, QUERY_TILE) * (keys + halfLength) * effectiveDim * share;
+  const flopPerKey = (backward ? 10 : 4) * Math.min(queries, QUERY_TILE) * effectiveDim;
   const rows = batch * heads * Math.ceil(queries / QUERY_TILE);
-  let waves = Infinity;
-  for (let splits = 1; splits === 1 || splits * KEY_SPLIT <= keys; splits *= 2)
-    waves = Math.min(waves, Math.ceil((rows * splits) / device.cores) / splits);
-  const arithmeticSec = (waves * device.cores * rowFlop) / peak;
+  // Keys of one row may be split over cores (flash decoding); each part pays the start of a row again.
+  let visited = Infinity;
+  for (let splits = 1; splits <= MAX_SPLITS; splits *= 2)
+    visited = Math.min(
+      visited,
+      Math.ceil((rows * splits) / device.cores) * ((keys * share) / splits + halfLength),
+    );
+  const arithmeticSec = (visited * flopPerKey * device.cores) / peak;
   const bytes = 2 * batch * headDim * (2 * heads * queries + 2 * kvHeads * keys) * (backward ? 2.5 : 1);
   const memorySec = bytes / (device.memoryBytesPerSec * device.memoryEfficiency);
   return Math.max(arithmeticSec, memorySec) + device.launchOverheadSec;

@@ -221,6 +221,7 @@ groups:
       const fault = faultOf(() => load(text));
       expect(fault.line()).to.match(expected).and.to.contain('cluster.yaml');
       expect(fault.line()).to.not.contain('\n');
+      expect(fault.code).to.equal('input');
     });
 
   it('refuses a missing file and a directory', () => {

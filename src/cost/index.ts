@@ -1,0 +1,6 @@
+/** What work costs: kernels, collectives, memory, energy. */
+export * from './collective.js';
+export * from './compute.js';
+export * from './energy.js';
+export * from './memory.js';
+export * from './types.js';
