@@ -91,7 +91,10 @@ function seed(spec: GraphSpec, pieces: (PieceShape | null)[]): void {
   }
 }
 
-/** Puts the batch back into outputs of an operator whose rule dropped it on the way. */
+/**
+ * Puts the batch back into outputs of an operator whose rule dropped it on the way. Where dimensions are merely regrouped a
+ * batch of one has its place by position, which the operator's rule, seeing a 1, cannot tell.
+ */
 function restoreBatch(
   spec: GraphSpec,
   node: NodeSpec,
@@ -101,8 +104,6 @@ function restoreBatch(
 ): RefinedRule {
   const from = inputs.findIndex((p) => indexes(p, AXIS_BATCH));
   if (from < 0) return refined;
-  const missing = node.outputs.some((t, o) => t >= 0 && !indexes(refined.outputs[o], AXIS_BATCH));
-  if (!missing) return refined;
   const inShape = spec.tensors[node.inputs[from]].dims ?? [];
   if (node.domain === '' && REGROUPING.has(node.opType) && from === 0) {
     const outShape = spec.tensors[node.outputs[0]].dims ?? [];
@@ -116,7 +117,8 @@ function restoreBatch(
     };
     return { rule, axis, outputs: [piecesOf(r.output, r.factors, axis)] };
   }
-  return attachBatch(spec, node, refined, from, inputs);
+  const missing = node.outputs.some((t, o) => t >= 0 && !indexes(refined.outputs[o], AXIS_BATCH));
+  return missing ? attachBatch(spec, node, refined, from, inputs) : refined;
 }
 
 /**

@@ -10,7 +10,8 @@
  *   are recomputed, whichever is smaller: a norm keeps its input, GELU its input, silu(gate)*up both, a residual addition
  *   nothing. Row statistics of reductions and norms are kept beside them, 4 bytes each.
  */
-import { isActivation, type Anchor } from './anchors.js';
+import { isFloat } from '../model/dtype.js';
+import { isActivation, isLayout, type Anchor } from './anchors.js';
 import { composeFactors } from './compose.js';
 import { TensorRole, type Block, type BlockKind, type Graph } from './types.js';
 
@@ -52,10 +53,17 @@ function borderInputs(graph: Graph, nodes: readonly number[], partOf: Int32Array
   for (const n of nodes) {
     for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
       const t = graph.inputTensor[s];
-      if (t >= 0 && (graph.producer[t] < 0 || partOf[graph.producer[t]] !== part)) inputs.add(t);
+      if (t >= 0 && (graph.producer[t] < 0 || partOf[graph.producer[t]] !== part) && !isArgument(graph, t)) inputs.add(t);
     }
   }
   return [...inputs];
+}
+
+/** Single numbers, and lists of shapes, axes and bounds: arguments of an operator rather than data. */
+function isArgument(graph: Graph, t: number): boolean {
+  if (graph.tensorRole[t] !== TensorRole.CONSTANT) return false;
+  const rank = graph.shapeStart[t + 1] - graph.shapeStart[t];
+  return graph.tensorElements[t] <= 1 || (rank <= 1 && !isFloat(graph.tensorDtype[t]));
 }
 
 function borderOutputs(graph: Graph, nodes: readonly number[], partOf: Int32Array, part: number): number[] {
@@ -182,7 +190,7 @@ function keptForBackward(
   }
   if (kind === 'groupedGemm') return { saved: inputs.filter((t) => isActivation(graph, t)), extraBytes };
   if (kind !== 'pointwise')
-    return { saved: dedupe(graph, [...named].map((t) => (inside(graph, t, partOf, part) ? graph.storage[t] : t))), extraBytes };
+    return { saved: dedupe(graph, [...named].map((t) => behindLayouts(graph, t, partOf, part))), extraBytes };
   const border = new Set([...inputs, ...outputs]);
   const outer = [...named].filter((t) => border.has(t));
   const inner = [...named].filter((t) => !border.has(t));
@@ -191,6 +199,17 @@ function keptForBackward(
   const asNamed = dedupe(graph, [...outer, ...inner]);
   if (bytesOf(graph, sources) <= bytesOf(graph, asNamed)) return { saved: sources, extraBytes: extraBytes + 4 * statistics };
   return { saved: asNamed, extraBytes };
+}
+
+/** The tensor that enters the group and of which `t` is but another layout; `t` itself when it is computed inside. */
+function behindLayouts(graph: Graph, t: number, partOf: Int32Array, part: number): number {
+  let at = t;
+  while (inside(graph, at, partOf, part)) {
+    const n = graph.producer[at];
+    if (!isLayout(graph, n)) return t;
+    at = graph.inputTensor[graph.inputStart[n]];
+  }
+  return at;
 }
 
 function inside(graph: Graph, t: number, partOf: Int32Array, part: number): boolean {
