@@ -113,15 +113,15 @@ function cutFault(limits: CandidateLimits, c: Candidate): string | null {
   if (c.recompute.length !== classCount)
     return `recompute names ${c.recompute.length} classes, the model has ${classCount}`;
   for (let k = 0; k < classCount; k++)
-    if (c.recompute[k]! > 2) return `recompute policy ${c.recompute[k]!} of class ${k} is not 0, 1 or 2`;
+    if (c.recompute[k] > 2) return `recompute policy ${c.recompute[k]} of class ${k} is not 0, 1 or 2`;
   const stages = c.pp * c.vpp;
   if (c.stageStart.length !== stages + 1)
     return `stageStart has ${c.stageStart.length} entries, expected pp * vpp + 1 = ${stages + 1}`;
-  if (c.stageStart[0] !== 0) return `stageStart begins at ${c.stageStart[0]!}, expected 0`;
+  if (c.stageStart[0] !== 0) return `stageStart begins at ${c.stageStart[0]}, expected 0`;
   if (c.stageStart[stages] !== segmentCount)
-    return `stageStart ends at ${c.stageStart[stages]!}, expected the ${segmentCount} segments`;
+    return `stageStart ends at ${c.stageStart[stages]}, expected the ${segmentCount} segments`;
   for (let v = 0; v < stages; v++)
-    if (c.stageStart[v + 1]! <= c.stageStart[v]!) return `virtual stage ${v} of ${stages} holds no segment`;
+    if (c.stageStart[v + 1] <= c.stageStart[v]) return `virtual stage ${v} of ${stages} holds no segment`;
   return null;
 }
 
@@ -148,8 +148,8 @@ export function hashCandidate(c: Candidate): number {
   h = Math.imul(h ^ c.zeroStage, 0x01000193);
   h = Math.imul(h ^ SCHEDULES.indexOf(c.schedule), 0x01000193);
   h = Math.imul(h ^ AXIS_ORDERS.indexOf(c.axisOrder), 0x01000193);
-  for (let i = 0; i < c.recompute.length; i++) h = Math.imul(h ^ c.recompute[i]!, 0x01000193);
-  for (let i = 0; i < c.stageStart.length; i++) h = Math.imul(h ^ c.stageStart[i]!, 0x01000193);
+  for (let i = 0; i < c.recompute.length; i++) h = Math.imul(h ^ c.recompute[i], 0x01000193);
+  for (let i = 0; i < c.stageStart.length; i++) h = Math.imul(h ^ c.stageStart[i], 0x01000193);
   return h >>> 0;
 }
 
@@ -166,14 +166,14 @@ export function balancedCuts(weights: ArrayLike<number>, stages: number): Int32A
   const count = weights.length;
   const start = new Int32Array(stages + 1);
   let total = 0;
-  for (let s = 0; s < count; s++) total += weights[s]!;
+  for (let s = 0; s < count; s++) total += weights[s];
   let before = 0;
   let s = 0;
   for (let v = 1; v < stages; v++) {
     const target = (total * v) / stages;
-    const first = start[v - 1]! + 1;
+    const first = start[v - 1] + 1;
     const last = count - (stages - v);
-    while (s < last && (s < first || before + weights[s]! / 2 < target)) before += weights[s++]!;
+    while (s < last && (s < first || before + weights[s] / 2 < target)) before += weights[s++];
     start[v] = s;
   }
   start[stages] = count;

@@ -25,9 +25,9 @@ export function planBound(problem: PlanProblem, load: StageLoad): number {
   let widest = Infinity;
   for (let r = 0; r < pp; r++) {
     // Mixed clusters: as if every segment ran on the fastest group in use.
-    const table = load.tableOf[r]!;
-    if (r > 0 && table === load.tableOf[r - 1]!) continue;
-    work = Math.min(work, table.computeSec[segments]!);
+    const table = load.tableOf[r];
+    if (r > 0 && table === load.tableOf[r - 1]) continue;
+    work = Math.min(work, table.computeSec[segments]);
     widest = Math.min(widest, table.widestSegmentSec);
   }
   const train = problem.phase === 'train';

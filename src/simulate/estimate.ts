@@ -92,27 +92,43 @@ class Estimator implements Simulator {
     const finish = timer.finishSec;
     let meet = 0;
     if (load.tiedSec > 0)
-      for (let r = 0; r < pp; r++) if (load.rankIsTied(r) && finish[r]! > meet) meet = finish[r]!;
+      for (let r = 0; r < pp; r++) if (load.rankIsTied(r) && finish[r] > meet) meet = finish[r]!;
+    const delay = this.startDelay();
     let step = -1;
     let critical = 0;
     for (let r = 0; r < pp; r++) {
-      const tail = load.reduceExposedSec[r]! + load.gatherExposedSec[r]! + load.optimizerSec[r]!;
-      const end = (load.tiedSec > 0 && load.rankIsTied(r) ? meet + load.tiedSec : finish[r]!) + tail;
+      const tail = delay + load.reduceExposedSec[r] + load.optimizerSec[r];
+      const end = (load.tiedSec > 0 && load.rankIsTied(r) ? meet + load.tiedSec : finish[r]) + tail;
       if (end > step) {
         step = end;
         critical = r;
       }
     }
     out.stepTimeSec = step;
-    this.explainRank(c, critical, step, out);
+    this.explainRank(c, critical, step, delay, out);
+  }
+
+  /**
+   * By how much gathering the parameters of the step before delays this step: a rank waits for its own gather or for its
+   * first message, whichever comes later, and every delay travels down the pipeline.
+   */
+  private startDelay(): number {
+    const { gatherExposedSec, forwardSec, transferSec, pp } = this.load;
+    let delay = 0;
+    let arrival = 0;
+    for (let r = 0; r < pp; r++) {
+      if (r > 0) arrival += forwardSec[r - 1] + transferSec[r];
+      if (gatherExposedSec[r] - arrival > delay) delay = gatherExposedSec[r] - arrival;
+    }
+    return delay;
   }
 
   /** Splits the step of one rank into parts that add up to it; what is not work is transfers, then bubble. */
-  private explainRank(c: Candidate, r: number, step: number, out: Estimate): void {
+  private explainRank(c: Candidate, r: number, step: number, delay: number, out: Estimate): void {
     const { load } = this;
     const { pp, virtualStages, microbatches } = load;
     const train = this.problem.phase === 'train';
-    const table = load.tableOf[r]!;
+    const table = load.tableOf[r];
     let compute = 0;
     let recompute = 0;
     let tp = 0;
@@ -120,14 +136,14 @@ class Estimator implements Simulator {
     let ep = 0;
     let shard = 0;
     for (let v = r; v < virtualStages; v += pp) {
-      const from = c.stageStart[v]!;
-      const to = c.stageStart[v + 1]!;
-      compute += table.computeSec[to]! - table.computeSec[from]!;
-      tp += table.tpSec[to]! - table.tpSec[from]!;
-      cp += table.cpSec[to]! - table.cpSec[from]!;
-      ep += table.epSec[to]! - table.epSec[from]!;
-      recompute += load.recomputeSec[v]!;
-      shard += load.shardForwardSec[v]! + load.shardBackwardSec[v]!;
+      const from = c.stageStart[v];
+      const to = c.stageStart[v + 1];
+      compute += table.computeSec[to] - table.computeSec[from];
+      tp += table.tpSec[to] - table.tpSec[from];
+      cp += table.cpSec[to] - table.cpSec[from];
+      ep += table.epSec[to] - table.epSec[from];
+      recompute += load.recomputeSec[v];
+      shard += load.shardForwardSec[v] + load.shardBackwardSec[v];
     }
     const b = out.breakdown;
     b.computeSec = microbatches * compute;
@@ -136,10 +152,7 @@ class Estimator implements Simulator {
     b.contextParallelSec = microbatches * cp;
     b.expertParallelSec = microbatches * ep;
     b.dataParallelExposedSec =
-      microbatches * shard +
-      load.reduceExposedSec[r]! +
-      load.gatherExposedSec[r]! +
-      (load.rankIsTied(r) ? load.tiedSec : 0);
+      microbatches * shard + load.reduceExposedSec[r] + delay + (load.rankIsTied(r) ? load.tiedSec : 0);
     b.optimizerSec = load.optimizerSec[r]!;
     const work =
       b.computeSec +
@@ -150,7 +163,7 @@ class Estimator implements Simulator {
       b.dataParallelExposedSec +
       b.optimizerSec;
     let transfers = 0;
-    for (let v = 1; v < virtualStages; v++) transfers += load.transferSec[v]!;
+    for (let v = 1; v < virtualStages; v++) transfers += load.transferSec[v];
     // Under 1F1B the round trip of transfers is waited for once every pp microbatches (see pipeline.ts).
     const trips = c.schedule === '1f1b' && train ? 1 + Math.floor((microbatches - 1) / pp) : 1;
     const idle = Math.max(0, step - work);
@@ -167,15 +180,15 @@ class Estimator implements Simulator {
     let worst = 0;
     let least = Infinity;
     for (let r = 0; r < pp; r++) {
-      rankMemory(problem, load, c, r, out.memory[r]!);
-      const headroom = capacity[r]! - out.memory[r]!.totalBytes;
+      rankMemory(problem, load, c, r, out.memory[r]);
+      const headroom = capacity[r] - out.memory[r].totalBytes;
       if (headroom < least) {
         least = headroom;
         worst = r;
       }
     }
     out.worstRank = worst;
-    out.peakMemoryBytes = out.memory[worst]!.totalBytes;
+    out.peakMemoryBytes = out.memory[worst].totalBytes;
     out.memoryCapacityBytes = capacity[worst]!;
     out.overflowBytes = Math.max(0, -least);
     out.fits = least >= 0;
@@ -186,8 +199,8 @@ class Estimator implements Simulator {
 function repeatedShare(load: StageLoad, problem: PlanProblem): number {
   if (problem.phase !== 'train') return 0;
   const segments = problem.segmentation.segmentCount;
-  const model = load.tableOf[0]!.flop[segments]!;
-  return model === 0 ? 0 : load.policyOf[0]!.recomputeFlop[segments]! / model;
+  const model = load.tableOf[0].flop[segments];
+  return model === 0 ? 0 : load.policyOf[0].recomputeFlop[segments] / model;
 }
 
 /** Datasheet peak of all devices in use together at the problem's precision: the denominator of MFU. */

@@ -81,7 +81,7 @@ export class Layout {
     let capacity = Infinity;
     let count = 0;
     for (let g = 0; g < groups.length; g++) {
-      const group = groups[g]!;
+      const group = groups[g];
       if (!holds(c, rank, group.firstRank, group.firstRank + group.deviceCount)) continue;
       count++;
       // Groups are ordered fastest first.
@@ -89,7 +89,7 @@ export class Layout {
       if (group.device.memoryBytes < capacity) capacity = group.device.memoryBytes;
     }
     this.deviceGroup[rank] = slowest < 0 ? 0 : slowest;
-    this.capacityBytes[rank] = capacity === Infinity ? groups[0]!.device.memoryBytes : capacity;
+    this.capacityBytes[rank] = capacity === Infinity ? groups[0].device.memoryBytes : capacity;
     this.network[rank] = count === 1 ? slowest : WHOLE_CLUSTER;
   }
 }

@@ -97,7 +97,7 @@ export class StageLoad {
         this.policyOf[r] = this.policyOf[r - 1]!;
         continue;
       }
-      const table = this.tables.get(c.tp, c.cp, c.ep, c.etp, c.microbatch, deviceGroup[r]!);
+      const table = this.tables.get(c.tp, c.cp, c.ep, c.etp, c.microbatch, deviceGroup[r]);
       this.tableOf[r] = table;
       this.policyOf[r] = table.policy(c.recompute);
     }
@@ -119,29 +119,29 @@ export class StageLoad {
     let r = -1;
     for (let v = 0; v < virtualStages; v++) {
       r = r + 1 === pp ? 0 : r + 1;
-      const table = this.tableOf[r]!;
-      const policy = this.policyOf[r]!;
-      const from = start[v]!;
-      const to = start[v + 1]!;
-      const forward = table.forwardSec[to]! - table.forwardSec[from]!;
-      const recompute = train ? policy.recomputeSec[to]! - policy.recomputeSec[from]! : 0;
+      const table = this.tableOf[r];
+      const policy = this.policyOf[r];
+      const from = start[v];
+      const to = start[v + 1];
+      const forward = table.forwardSec[to] - table.forwardSec[from];
+      const recompute = train ? policy.recomputeSec[to] - policy.recomputeSec[from] : 0;
       this.forwardSec[v] = forward;
       this.recomputeSec[v] = recompute;
-      this.backwardSec[v] = table.backwardSec[to]! - table.backwardSec[from]! + recompute;
-      this.savedBytes[v] = train ? policy.savedBytes[to]! - policy.savedBytes[from]! : 0;
-      const dense = table.denseParameters[to]! - table.denseParameters[from]!;
-      const expert = table.expertParameters[to]! - table.expertParameters[from]!;
+      this.backwardSec[v] = table.backwardSec[to] - table.backwardSec[from] + recompute;
+      this.savedBytes[v] = train ? policy.savedBytes[to] - policy.savedBytes[from] : 0;
+      const dense = table.denseParameters[to] - table.denseParameters[from];
+      const expert = table.expertParameters[to] - table.expertParameters[from];
       this.denseParameters[v] = dense;
       this.expertParameters[v] = expert;
-      this.rankDenseParameters[r]! += dense;
-      this.rankExpertParameters[r]! += expert;
+      this.rankDenseParameters[r] += dense;
+      this.rankExpertParameters[r] += expert;
       this.shardForwardSec[v] = 0;
       this.shardBackwardSec[v] = 0;
       if (v > 0) {
-        const route = layout.uniform ? layout.network[r]! : -1;
+        const route = layout.uniform ? layout.network[r] : -1;
         this.transferSec[v] = network.timeSec(
           POINT_TO_POINT,
-          table.costs.cutBytes[from]!,
+          table.costs.cutBytes[from],
           pipelineSpan,
           route,
         );
@@ -161,9 +161,9 @@ export class StageLoad {
     const reduces = c.zeroStage === 3 || this.microbatches > 1;
     for (let v = 0; v < this.virtualStages; v++) {
       const r = v % this.pp;
-      const route = layout.network[r]!;
-      const dense = this.denseParameters[v]!;
-      const expert = this.expertParameters[v]!;
+      const route = layout.network[r];
+      const dense = this.denseParameters[v];
+      const expert = this.expertParameters[v];
       let gather = 0;
       if (c.zeroStage === 3)
         gather =
@@ -174,31 +174,31 @@ export class StageLoad {
         reduce =
           network.timeSec(REDUCE_SCATTER, dense * state.grad, layout.shard, route) +
           network.timeSec(REDUCE_SCATTER, expert * state.grad, layout.expertShard, route);
-      const forward = Math.max(0, gather - gathersUnderForward * this.forwardSec[v]!);
-      const backward = Math.max(0, gather + reduce - gradientsUnderBackward * this.backwardSec[v]!);
+      const forward = Math.max(0, gather - gathersUnderForward * this.forwardSec[v]);
+      const backward = Math.max(0, gather + reduce - gradientsUnderBackward * this.backwardSec[v]);
       this.shardForwardSec[v] = forward;
       this.shardBackwardSec[v] = backward;
-      this.forwardSec[v]! += forward;
-      this.backwardSec[v]! += backward;
+      this.forwardSec[v] += forward;
+      this.backwardSec[v] += backward;
     }
   }
 
   private ranks(c: Candidate): void {
     const { pp, layout, state } = this;
-    const { gradientsUnderBackward, gathersUnderForward } = this.overlap;
+    const { gathersUnderForward } = this.overlap;
     const dp = dataParallelOf(c);
     const shardsExpert = expertShards(c);
     for (let r = 0; r < pp; r++) {
-      const dense = this.rankDenseParameters[r]!;
-      const expert = this.rankExpertParameters[r]!;
-      const route = layout.network[r]!;
-      const table = this.tableOf[r]!;
+      const dense = this.rankDenseParameters[r];
+      const expert = this.rankExpertParameters[r];
+      const route = layout.network[r];
+      const table = this.tableOf[r];
       const same =
         r > 0 &&
-        dense === this.rankDenseParameters[r - 1]! &&
-        expert === this.rankExpertParameters[r - 1]! &&
-        route === layout.network[r - 1]! &&
-        table === this.tableOf[r - 1]!;
+        dense === this.rankDenseParameters[r - 1] &&
+        expert === this.rankExpertParameters[r - 1] &&
+        route === layout.network[r - 1] &&
+        table === this.tableOf[r - 1];
       if (same) {
         this.reduceSec[r] = this.reduceSec[r - 1]!;
         this.gatherSec[r] = this.gatherSec[r - 1]!;
@@ -211,21 +211,37 @@ export class StageLoad {
             ? this.network.timeSec(ALL_GATHER, dense * state.param, layout.shard, route) +
               this.network.timeSec(ALL_GATHER, expert * state.param, layout.expertShard, route)
             : 0;
-        const device = this.problem.cluster.groups[layout.deviceGroup[r]!]!.device;
+        const device = this.problem.cluster.groups[layout.deviceGroup[r]].device;
         const owned = c.zeroStage === 0 ? dense + expert : dense / c.dpShard + expert / shardsExpert;
         this.optimizerSec[r] =
           (owned * updateBytesPerParameter(state)) / (device.memoryBytesPerSec * device.memoryEfficiency);
       }
-      let forward = 0;
-      let backward = 0;
-      for (let v = r; v < this.virtualStages; v += pp) {
-        forward += this.forwardSec[v]!;
-        backward += this.backwardSec[v]!;
-      }
-      this.reduceExposedSec[r] = Math.max(0, this.reduceSec[r]! - gradientsUnderBackward * backward);
-      this.gatherExposedSec[r] = Math.max(0, this.gatherSec[r]! - gathersUnderForward * forward);
+      this.reduceExposedSec[r] = this.exposedReduction(r, dense + expert);
+      this.gatherExposedSec[r] = Math.max(0, this.gatherSec[r] - gathersUnderForward * this.forwardSec[r]);
     }
     this.tiedSec = this.tied.reduceSec(c, state, this.network, layout);
+  }
+
+  /**
+   * What of the reductions outlasts the rank's last backward. A chunk's gradients are complete after its last backward;
+   * chunks end one after the other, last chunk first, about pp backwards apart.
+   */
+  private exposedReduction(r: number, held: number): number {
+    const { pp, vpp, virtualStages, backwardSec } = this;
+    const under = this.overlap.gradientsUnderBackward;
+    const total = this.reduceSec[r];
+    if (total === 0) return 0;
+    if (vpp === 1 || held === 0) return Math.max(0, total - under * backwardSec[r]);
+    // Seconds before the rank's last backward ends (negative), then the time the reductions end.
+    let ended = 0;
+    for (let v = r; v < virtualStages - pp; v += pp) ended -= pp * backwardSec[v];
+    let free = -Infinity;
+    for (let v = virtualStages - pp + r; v >= 0; v -= pp) {
+      const share = (this.denseParameters[v] + this.expertParameters[v]) / held;
+      free = Math.max(free, ended - under * backwardSec[v]) + total * share;
+      if (v >= pp) ended += pp * backwardSec[v - pp];
+    }
+    return Math.max(0, free);
   }
 
   /** Gradient traffic of one rank that comes once a step. */

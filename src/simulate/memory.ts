@@ -28,8 +28,8 @@ export function rankMemory(
   out: MemoryBreakdown,
 ): void {
   const { pp, virtualStages, microbatches, state } = load;
-  const dense = load.rankDenseParameters[r]!;
-  const expert = load.rankExpertParameters[r]!;
+  const dense = load.rankDenseParameters[r];
+  const expert = load.rankExpertParameters[r];
   const zero = problem.phase === 'train' ? c.zeroStage : 0;
   const whole = dense + expert;
   const shard = dense / c.dpShard + expert / expertShards(c);
@@ -38,20 +38,20 @@ export function rankMemory(
   out.optimizerBytes = state.optimizer * (zero >= 1 ? shard : whole);
   out.activationBytes = problem.phase === 'train' ? activations(load, c, r) : 0;
 
-  const table = load.tableOf[r]!;
-  const policy = load.policyOf[r]!;
+  const table = load.tableOf[r];
+  const policy = load.policyOf[r];
   const cut = table.costs.cutBytes;
   let transient = 0;
   let boundary = 0;
   let cache = 0;
   let gathered = 0;
   for (let v = r; v < virtualStages; v += pp) {
-    const from = c.stageStart[v]!;
-    const to = c.stageStart[v + 1]!;
+    const from = c.stageStart[v];
+    const to = c.stageStart[v + 1];
     transient = Math.max(transient, policy.transientBytes.over(from, to));
     // One message being received and one being sent.
-    boundary = Math.max(boundary, (v > 0 ? cut[from]! : 0) + (v + 1 < virtualStages ? cut[to]! : 0));
-    cache += table.cacheBytes[to]! - table.cacheBytes[from]!;
+    boundary = Math.max(boundary, (v > 0 ? cut[from] : 0) + (v + 1 < virtualStages ? cut[to] : 0));
+    cache += table.cacheBytes[to] - table.cacheBytes[from];
     if (zero >= 2) gathered = Math.max(gathered, table.segmentParameters.over(from, to));
   }
   out.transientBytes = transient + boundary + gatherBufferBytes(gathered, state, zero);
@@ -63,7 +63,7 @@ export function rankMemory(
     out.activationBytes +
     out.transientBytes +
     out.cacheBytes;
-  const device = problem.cluster.groups[load.layout.deviceGroup[r]!]!.device;
+  const device = problem.cluster.groups[load.layout.deviceGroup[r]].device;
   out.reservedBytes =
     device.reservedBytes +
     communicatorBytes(communicators(c)) +
@@ -90,20 +90,20 @@ function communicators(c: Candidate): number {
  */
 function activations(load: StageLoad, c: Candidate, r: number): number {
   const { pp, vpp, microbatches, savedBytes } = load;
-  if (vpp === 1) return savedBytes[r]! * inFlightChunks(c.schedule, r, pp, 1, microbatches);
+  if (vpp === 1) return savedBytes[r] * inFlightChunks(c.schedule, r, pp, 1, microbatches);
   const group = pp * vpp;
   const total = microbatches * vpp;
   const warmUp = Math.min(total, 2 * (pp - 1 - r) + (vpp - 1) * pp);
-  if (equalChunks(load, r)) return savedBytes[r]! * Math.min(total, warmUp + 1);
+  if (equalChunks(load, r)) return savedBytes[r] * Math.min(total, warmUp + 1);
   let held = 0;
-  for (let k = 0; k < warmUp; k++) held += savedBytes[chunkStage(k, group, pp, r)]!;
+  for (let k = 0; k < warmUp; k++) held += savedBytes[chunkStage(k, group, pp, r)];
   let peak = held;
   // After the warm-up: one forward, one backward; the mix repeats after a group.
   const steps = Math.min(total - warmUp, group);
   for (let j = 0; j < steps; j++) {
-    held += savedBytes[chunkStage(warmUp + j, group, pp, r)]!;
+    held += savedBytes[chunkStage(warmUp + j, group, pp, r)];
     if (held > peak) peak = held;
-    held -= savedBytes[chunkStage(group - 1 - (j % group), group, pp, r)]!;
+    held -= savedBytes[chunkStage(group - 1 - (j % group), group, pp, r)];
   }
   return peak;
 }
@@ -111,7 +111,7 @@ function activations(load: StageLoad, c: Candidate, r: number): number {
 function equalChunks(load: StageLoad, r: number): boolean {
   const { savedBytes, pp, virtualStages } = load;
   for (let v = r + pp; v < virtualStages; v += pp)
-    if (Math.abs(savedBytes[v]! - savedBytes[r]!) > 1e-9 * savedBytes[r]!) return false;
+    if (Math.abs(savedBytes[v] - savedBytes[r]) > 1e-9 * savedBytes[r]) return false;
   return true;
 }
 

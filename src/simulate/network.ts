@@ -47,7 +47,7 @@ export class Network {
       key[at + 3] === kind &&
       key[at + 4] === network
     )
-      return this.value[slot]!;
+      return this.value[slot];
     const timeSec = this.price(kind, bytes, span, network);
     key[at] = bytes;
     key[at + 1] = span.size;
@@ -59,6 +59,6 @@ export class Network {
   }
 
   private price(kind: number, bytes: number, span: Span, network: number): number {
-    return collectiveTimeSec(KINDS[kind]!, bytes, span, this.topologies[network + 1]!);
+    return collectiveTimeSec(KINDS[kind], bytes, span, this.topologies[network + 1]);
   }
 }

@@ -53,14 +53,14 @@ export class PipelineTimer {
     this.reserve(pp);
     this.steps = 0;
     if (pp === 1) {
-      const total = microbatches * (forward[0]! + backward[0]!);
+      const total = microbatches * (forward[0] + backward[0]);
       this.finishSec[0] = total;
       return total;
     }
     if (schedule === 'gpipe') return this.gpipe(pp, microbatches, forward, backward, transfer);
     if (schedule === 'interleaved') this.interleaved(pp, vpp, microbatches, forward, backward, transfer);
     else if (equalStages(pp, forward, backward, transfer))
-      return this.equal(pp, microbatches, forward[0]!, backward[0]!, transfer[1]!);
+      return this.equal(pp, microbatches, forward[0], backward[0], transfer[1]);
     else this.oneForwardOneBackward(pp, microbatches, forward, backward, transfer);
     return this.latest(pp);
   }
@@ -72,11 +72,11 @@ export class PipelineTimer {
     let first = 0;
     let widest = 0;
     for (let r = 0; r < pp; r++) {
-      first += forward[r]! + (r > 0 ? transfer[r]! : 0);
-      widest = Math.max(widest, forward[r]!);
+      first += forward[r] + (r > 0 ? transfer[r] : 0);
+      widest = Math.max(widest, forward[r]);
       this.finishSec[r] = first + (microbatches - 1) * widest;
     }
-    return this.finishSec[pp - 1]!;
+    return this.finishSec[pp - 1];
   }
 
   /** All forwards, then all backwards: two flow shops of identical jobs, one after the other. */
@@ -91,11 +91,11 @@ export class PipelineTimer {
     let first = start;
     let widest = 0;
     for (let r = pp - 1; r >= 0; r--) {
-      first += backward[r]! + (r < pp - 1 ? transfer[r + 1]! : 0);
-      widest = Math.max(widest, backward[r]!);
+      first += backward[r] + (r < pp - 1 ? transfer[r + 1] : 0);
+      widest = Math.max(widest, backward[r]);
       this.finishSec[r] = first + (microbatches - 1) * widest;
     }
-    return this.finishSec[0]!;
+    return this.finishSec[0];
   }
 
   /**
@@ -126,21 +126,21 @@ export class PipelineTimer {
       let least = Infinity;
       let most = 0;
       for (let r = 0; r < pp; r++) {
-        const before = last[r]!;
+        const before = last[r];
         let t = before;
         if (k < microbatches) {
           if (arrival > t) t = arrival;
-          t += forward[r]!;
-          if (r + 1 < pp) arrival = t + transfer[r + 1]!;
+          t += forward[r];
+          if (r + 1 < pp) arrival = t + transfer[r + 1];
         }
         const j = k - (pp - 1) + r;
         if (j >= 0 && j < microbatches) {
           // last[r + 1] still holds the end of the neighbour's backward j, done one step ago.
           if (r + 1 < pp) {
-            const gradient = last[r + 1]! + transfer[r + 1]!;
+            const gradient = last[r + 1] + transfer[r + 1];
             if (gradient > t) t = gradient;
           }
-          t += backward[r]!;
+          t += backward[r];
         }
         last[r] = t;
         const shift = t - before;
@@ -168,7 +168,7 @@ export class PipelineTimer {
       const jumps = Math.floor((microbatches - 1 - k) / period);
       if (jumps <= 0) continue;
       k += jumps * period;
-      for (let r = 0; r < pp; r++) last[r]! += jumps * shift;
+      for (let r = 0; r < pp; r++) last[r] += jumps * shift;
       savedStep = -1;
     }
   }
@@ -192,19 +192,19 @@ export class PipelineTimer {
     let savedStep = -1;
     for (let k = 0; k < steps; k++) {
       // Ends of the step before: the wrap-around neighbours (rank pp - 1 -> 0 forward, rank 0 -> pp - 1 backward).
-      let neighbour = forwardEnd[pp - 1]!;
-      const firstBackward = last[0]!;
+      let neighbour = forwardEnd[pp - 1];
+      const firstBackward = last[0];
       for (let r = 0; r < pp; r++) {
-        let t = last[r]!;
+        let t = last[r];
         const i = k - r;
-        const own = forwardEnd[r]!;
+        const own = forwardEnd[r];
         if (i >= 0 && i < total) {
           const v = Math.floor((i % group) / pp) * pp + r;
           if (v > 0) {
-            const arrival = neighbour + transfer[v]!;
+            const arrival = neighbour + transfer[v];
             if (arrival > t) t = arrival;
           }
-          t += forward[v]!;
+          t += forward[v];
           forwardEnd[r] = t;
         }
         neighbour = own;
@@ -212,10 +212,10 @@ export class PipelineTimer {
         if (j >= 0 && j < total) {
           const v = (vpp - 1 - Math.floor((j % group) / pp)) * pp + r;
           if (v < group - 1) {
-            const gradient = (r + 1 < pp ? last[r + 1]! : firstBackward) + transfer[v + 1]!;
+            const gradient = (r + 1 < pp ? last[r + 1] : firstBackward) + transfer[v + 1];
             if (gradient > t) t = gradient;
           }
-          t += backward[v]!;
+          t += backward[v];
         }
         last[r] = t;
       }
@@ -230,8 +230,8 @@ export class PipelineTimer {
         if (shift >= 0 && Math.abs(shift - sameForward) <= SAME * shift && jumps > 0) {
           k += jumps * group;
           for (let r = 0; r < pp; r++) {
-            last[r]! += jumps * shift;
-            forwardEnd[r]! += jumps * shift;
+            last[r] += jumps * shift;
+            forwardEnd[r] += jumps * shift;
           }
           savedStep = Infinity;
           continue;
@@ -248,7 +248,7 @@ export class PipelineTimer {
 
   private latest(pp: number): number {
     let latest = 0;
-    for (let r = 0; r < pp; r++) if (this.finishSec[r]! > latest) latest = this.finishSec[r]!;
+    for (let r = 0; r < pp; r++) if (this.finishSec[r] > latest) latest = this.finishSec[r]!;
     return latest;
   }
 
@@ -263,8 +263,8 @@ export class PipelineTimer {
 
 /** now - then when it is the same for all ranks, else -1. */
 function constantShift(now: Float64Array, then: Float64Array, pp: number): number {
-  const shift = now[0]! - then[0]!;
-  for (let r = 1; r < pp; r++) if (Math.abs(now[r]! - then[r]! - shift) > SAME * now[r]!) return -1;
+  const shift = now[0] - then[0];
+  for (let r = 1; r < pp; r++) if (Math.abs(now[r] - then[r] - shift) > SAME * now[r]) return -1;
   return shift;
 }
 
@@ -276,9 +276,9 @@ function equalStages(
 ): boolean {
   for (let r = 1; r < pp; r++)
     if (
-      differ(forward[r]!, forward[0]!) ||
-      differ(backward[r]!, backward[0]!) ||
-      differ(transfer[r]!, transfer[1]!)
+      differ(forward[r], forward[0]) ||
+      differ(backward[r], backward[0]) ||
+      differ(transfer[r], transfer[1])
     )
       return false;
   return true;

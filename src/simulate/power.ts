@@ -40,27 +40,27 @@ export class EnergyMeter {
   /** Joules of one device of a pipeline rank. */
   private rankJoule(load: StageLoad, c: Candidate, r: number, stepTimeSec: number): number {
     const { pp, virtualStages, microbatches } = load;
-    const table = load.tableOf[r]!;
-    const device = this.problem.cluster.groups[load.layout.deviceGroup[r]!]!.device;
+    const table = load.tableOf[r];
+    const device = this.problem.cluster.groups[load.layout.deviceGroup[r]].device;
     let busy = 0;
     let all = 0;
     let flop = 0;
     for (let v = r; v < virtualStages; v += pp) {
-      const from = c.stageStart[v]!;
-      const to = c.stageStart[v + 1]!;
-      const compute = table.computeSec[to]! - table.computeSec[from]!;
-      const repeated = load.recomputeSec[v]!;
+      const from = c.stageStart[v];
+      const to = c.stageStart[v + 1];
+      const compute = table.computeSec[to] - table.computeSec[from];
+      const repeated = load.recomputeSec[v];
       busy += compute + repeated;
-      all += load.forwardSec[v]! + load.backwardSec[v]!;
+      all += load.forwardSec[v] + load.backwardSec[v];
       // Repeated work has the mix of the first time.
-      const once = table.flop[to]! - table.flop[from]!;
+      const once = table.flop[to] - table.flop[from];
       flop += compute > 0 ? once * (1 + repeated / compute) : once;
     }
     const tail =
-      load.reduceExposedSec[r]! + load.gatherExposedSec[r]! + (load.rankIsTied(r) ? load.tiedSec : 0);
+      load.reduceExposedSec[r] + load.gatherExposedSec[r] + (load.rankIsTied(r) ? load.tiedSec : 0);
     const a = this.activity;
     a.matrixSec = microbatches * Math.min(busy, flop / device.achievableFlopPerSec[this.problem.precision]);
-    a.memorySec = microbatches * busy - a.matrixSec + load.optimizerSec[r]!;
+    a.memorySec = microbatches * busy - a.matrixSec + load.optimizerSec[r];
     a.networkSec = microbatches * Math.max(0, all - busy) + tail;
     a.idleSec = Math.max(0, stepTimeSec - a.matrixSec - a.memorySec - a.networkSec);
     return deviceEnergyJoule(device, a);

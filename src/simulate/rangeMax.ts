@@ -10,9 +10,9 @@ export class RangeMax {
   constructor(values: Float64Array) {
     this.rows.push(values);
     for (let width = 1; 2 * width <= values.length; width *= 2) {
-      const below = this.rows[this.rows.length - 1]!;
+      const below = this.rows[this.rows.length - 1];
       const row = new Float64Array(values.length - 2 * width + 1);
-      for (let i = 0; i < row.length; i++) row[i] = Math.max(below[i]!, below[i + width]!);
+      for (let i = 0; i < row.length; i++) row[i] = Math.max(below[i], below[i + width]);
       this.rows.push(row);
     }
   }
@@ -22,9 +22,9 @@ export class RangeMax {
     const length = to - from;
     if (length <= 0) return 0;
     const k = 31 - Math.clz32(length);
-    const row = this.rows[k]!;
-    const a = row[from]!;
-    const b = row[to - (1 << k)]!;
+    const row = this.rows[k];
+    const a = row[from];
+    const b = row[to - (1 << k)];
     return a > b ? a : b;
   }
 }

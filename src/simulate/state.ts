@@ -14,7 +14,7 @@ const WEIGHTS: readonly StateBytes[] = [1, 2, 4].map((param) => ({ param, grad: 
  */
 export function stateBytesOf(precision: Precision, phase: Phase, zeroStage: number): StateBytes {
   const full = precision === 'fp32' || precision === 'tf32';
-  if (phase === 'inference') return full ? WEIGHTS[2]! : precision === 'fp8' ? WEIGHTS[0]! : WEIGHTS[1]!;
+  if (phase === 'inference') return full ? WEIGHTS[2] : precision === 'fp8' ? WEIGHTS[0] : WEIGHTS[1];
   if (full) return FP32_ADAM;
   return zeroStage === 3 ? MIXED_ADAM : MIXED_ADAM_FP32_GRAD;
 }

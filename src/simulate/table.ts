@@ -56,24 +56,24 @@ export class TableView {
     const back = phase === 'train' ? 1 : 0;
     const { tpExposed, cpExposed, epExposed } = overlap;
     const exposedForward = (k: number): number =>
-      tpExposed * c.tpForwardSec[k]! + cpExposed * c.cpForwardSec[k]! + epExposed * c.epForwardSec[k]!;
+      tpExposed * c.tpForwardSec[k] + cpExposed * c.cpForwardSec[k] + epExposed * c.epForwardSec[k];
     const exposedBackward = (k: number): number =>
-      tpExposed * c.tpBackwardSec[k]! + cpExposed * c.cpBackwardSec[k]! + epExposed * c.epBackwardSec[k]!;
-    const backward = (k: number): number => back * (c.backwardInputSec[k]! + c.backwardWeightSec[k]!);
-    this.forwardSec = this.prefix((k) => c.forwardSec[k]! + exposedForward(k));
+      tpExposed * c.tpBackwardSec[k] + cpExposed * c.cpBackwardSec[k] + epExposed * c.epBackwardSec[k];
+    const backward = (k: number): number => back * (c.backwardInputSec[k] + c.backwardWeightSec[k]);
+    this.forwardSec = this.prefix((k) => c.forwardSec[k] + exposedForward(k));
     this.backwardSec = this.prefix((k) => backward(k) + back * exposedBackward(k));
-    this.computeSec = this.prefix((k) => c.forwardSec[k]! + backward(k));
-    this.tpSec = this.prefix((k) => tpExposed * (c.tpForwardSec[k]! + back * c.tpBackwardSec[k]!));
-    this.cpSec = this.prefix((k) => cpExposed * (c.cpForwardSec[k]! + back * c.cpBackwardSec[k]!));
-    this.epSec = this.prefix((k) => epExposed * (c.epForwardSec[k]! + back * c.epBackwardSec[k]!));
-    this.denseParameters = this.prefix((k) => c.denseParameters[k]!);
-    this.expertParameters = this.prefix((k) => c.expertParameters[k]!);
-    this.cacheBytes = this.prefix((k) => c.cacheBytes[k]!);
-    this.flop = this.prefix((k) => c.forwardFlop[k]! + back * c.backwardFlop[k]!);
-    this.memoryTrafficBytes = this.prefix((k) => c.memoryTrafficBytes[k]!);
-    this.networkBytes = this.prefix((k) => c.networkBytes[k]!);
-    this.segmentParameters = this.rangeMax((k) => c.denseParameters[k]! + c.expertParameters[k]!);
-    this.widestSegmentSec = this.rangeMax((k) => c.forwardSec[k]! + backward(k)).over(
+    this.computeSec = this.prefix((k) => c.forwardSec[k] + backward(k));
+    this.tpSec = this.prefix((k) => tpExposed * (c.tpForwardSec[k] + back * c.tpBackwardSec[k]));
+    this.cpSec = this.prefix((k) => cpExposed * (c.cpForwardSec[k] + back * c.cpBackwardSec[k]));
+    this.epSec = this.prefix((k) => epExposed * (c.epForwardSec[k] + back * c.epBackwardSec[k]));
+    this.denseParameters = this.prefix((k) => c.denseParameters[k]);
+    this.expertParameters = this.prefix((k) => c.expertParameters[k]);
+    this.cacheBytes = this.prefix((k) => c.cacheBytes[k]);
+    this.flop = this.prefix((k) => c.forwardFlop[k] + back * c.backwardFlop[k]);
+    this.memoryTrafficBytes = this.prefix((k) => c.memoryTrafficBytes[k]);
+    this.networkBytes = this.prefix((k) => c.networkBytes[k]);
+    this.segmentParameters = this.rangeMax((k) => c.denseParameters[k] + c.expertParameters[k]);
+    this.widestSegmentSec = this.rangeMax((k) => c.forwardSec[k] + backward(k)).over(
       0,
       segmentation.segmentCount,
     );
@@ -82,18 +82,18 @@ export class TableView {
   /** The view for a recompute vector; built on first sight. */
   policy(recompute: Uint8Array): PolicyView {
     const known = this.policies;
-    for (let i = 0; i < known.length; i++) if (sameBytes(known[i]!.policy, recompute)) return this.toFront(i);
+    for (let i = 0; i < known.length; i++) if (sameBytes(known[i].policy, recompute)) return this.toFront(i);
     const c = this.costs;
     const view: PolicyView = {
       policy: recompute.slice(),
-      recomputeSec: this.prefix((k) => c.recomputeSec[recompute[k]!]![k]!),
-      savedBytes: this.prefix((k) => c.savedBytes[recompute[k]!]![k]!),
+      recomputeSec: this.prefix((k) => c.recomputeSec[recompute[k]][k]),
+      savedBytes: this.prefix((k) => c.savedBytes[recompute[k]][k]),
       // Repeated work in proportion to repeated time: full recomputation repeats the whole forward pass.
       recomputeFlop: this.prefix((k) => {
-        const full = c.recomputeSec[RECOMPUTE_FULL]![k]!;
-        return full === 0 ? 0 : (c.forwardFlop[k]! * c.recomputeSec[recompute[k]!]![k]!) / full;
+        const full = c.recomputeSec[RECOMPUTE_FULL][k];
+        return full === 0 ? 0 : (c.forwardFlop[k] * c.recomputeSec[recompute[k]][k]) / full;
       }),
-      transientBytes: this.rangeMax((k) => c.transientBytes[recompute[k]!]![k]!),
+      transientBytes: this.rangeMax((k) => c.transientBytes[recompute[k]][k]),
     };
     if (known.length < POLICIES_KEPT) known.push(view);
     else {
@@ -105,7 +105,7 @@ export class TableView {
 
   /** Moves a view one place forward, so that the vectors in use are found first. */
   private toFront(i: number): PolicyView {
-    const view = this.policies[i]!;
+    const view = this.policies[i];
     if (i > 0) {
       this.policies[i] = this.policies[i - 1]!;
       this.policies[i - 1] = view;
@@ -116,13 +116,13 @@ export class TableView {
   private prefix(column: (classId: number) => number): Float64Array {
     const { segmentCount, segmentClass } = this.segmentation;
     const sums = new Float64Array(segmentCount + 1);
-    for (let s = 0; s < segmentCount; s++) sums[s + 1] = sums[s]! + column(segmentClass[s]!);
+    for (let s = 0; s < segmentCount; s++) sums[s + 1] = sums[s] + column(segmentClass[s]);
     return sums;
   }
 
   private rangeMax(column: (classId: number) => number): RangeMax {
     const { segmentCount, segmentClass } = this.segmentation;
-    return new RangeMax(Float64Array.from({ length: segmentCount }, (_, s) => column(segmentClass[s]!)));
+    return new RangeMax(Float64Array.from({ length: segmentCount }, (_, s) => column(segmentClass[s])));
   }
 }
 

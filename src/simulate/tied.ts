@@ -39,21 +39,21 @@ export class TiedParameters {
     this.tiedRank.fill(0, 0, c.pp);
     const { sharedStart, sharedSegment } = this.segmentation;
     for (let i = 0; i < this.holders.length; i++) {
-      const begin = sharedStart[i]!;
-      const end = sharedStart[i + 1]!;
+      const begin = sharedStart[i];
+      const end = sharedStart[i + 1];
       let holders = 0;
       let first = c.pp;
       let last = -1;
       for (let k = begin; k < end; k++) {
-        const r = rankOf(c, sharedSegment[k]!);
-        if (this.uses[r]!++ === 0) {
+        const r = rankOf(c, sharedSegment[k]);
+        if (this.uses[r]++ === 0) {
           holders++;
           if (r < first) first = r;
           if (r > last) last = r;
-        } else rankDenseParameters[r]! -= this.elements[i]! / c.tp;
+        } else rankDenseParameters[r] -= this.elements[i] / c.tp;
       }
       for (let k = begin; k < end; k++) {
-        const r = rankOf(c, sharedSegment[k]!);
+        const r = rankOf(c, sharedSegment[k]);
         this.uses[r] = 0;
         if (holders > 1) this.tiedRank[r] = 1;
       }
@@ -71,14 +71,14 @@ export class TiedParameters {
   reduceSec(c: Candidate, state: StateBytes, network: Network, layout: Layout): number {
     let timeSec = 0;
     for (let i = 0; i < this.holders.length; i++) {
-      const holders = this.holders[i]!;
+      const holders = this.holders[i];
       if (holders < 2) continue;
       this.span.size = holders;
       this.span.stride =
         layout.pipelineStride *
-        Math.max(1, Math.floor((this.lastRank[i]! - this.firstRank[i]!) / (holders - 1)));
-      const route = layout.uniform ? layout.network[0]! : -1;
-      timeSec += network.timeSec(ALL_REDUCE, (this.elements[i]! / c.tp) * state.grad, this.span, route);
+        Math.max(1, Math.floor((this.lastRank[i] - this.firstRank[i]) / (holders - 1)));
+      const route = layout.uniform ? layout.network[0] : -1;
+      timeSec += network.timeSec(ALL_REDUCE, (this.elements[i] / c.tp) * state.grad, this.span, route);
     }
     return timeSec;
   }
@@ -91,7 +91,7 @@ function rankOf(c: Candidate, segment: number): number {
   let high = c.pp * c.vpp - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (start[middle]! <= segment) low = middle;
+    if (start[middle] <= segment) low = middle;
     else high = middle - 1;
   }
   return low % c.pp;

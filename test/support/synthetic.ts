@@ -129,7 +129,7 @@ function syntheticCosts(sizes: Sizes): CostProvider {
 
 function buildTable(sizes: Sizes, key: ShardKey): ClassCosts {
   const { hidden, vocabulary, experts, kinds } = sizes;
-  const device = sizes.cluster.groups[key.deviceGroup]!.device;
+  const device = sizes.cluster.groups[key.deviceGroup].device;
   const rate = 0.7 * device.achievableFlopPerSec.bf16;
   const tokens = (key.microbatch * sizes.sequenceLength) / key.cp;
   const boundaryBytes = 2 * tokens * hidden;
@@ -139,21 +139,21 @@ function buildTable(sizes: Sizes, key: ShardKey): ClassCosts {
   const isLayer = [0, 0, ...kinds.map(() => 1)];
   const expertShare = experts > 1 ? 8 / 12 : 0;
   const column = (f: (k: number) => number): Float64Array => Float64Array.from(weight, (_, k) => f(k));
-  const forward = column((k) => (2 * tokens * layerParameters * weight[k]!) / key.tp);
-  const forwardSec = column((k) => forward[k]! / rate + 5e-6);
+  const forward = column((k) => (2 * tokens * layerParameters * weight[k]) / key.tp);
+  const forwardSec = column((k) => forward[k] / rate + 5e-6);
   const tp = column((k) =>
     isLayer[k] && key.tp > 1 ? (2 * boundaryBytes * (key.tp - 1)) / key.tp / 3e11 : 0,
   );
   const cp = column((k) => (isLayer[k] && key.cp > 1 ? (boundaryBytes * (key.cp - 1)) / 2e11 : 0));
   const ep = column((k) => (isLayer[k] && key.ep > 1 ? (2 * boundaryBytes) / 4e10 : 0));
-  const savedAll = column((k) => (boundaryBytes * (isLayer[k] ? 17 * weight[k]! : 1)) / key.tp);
+  const savedAll = column((k) => (boundaryBytes * (isLayer[k] ? 17 * weight[k] : 1)) / key.tp);
   const tableParameters = (vocabulary * hidden) / key.tp;
   const none = column(() => 0);
   return {
     key,
     forwardSec,
-    backwardInputSec: column((k) => forwardSec[k]!),
-    backwardWeightSec: column((k) => forwardSec[k]!),
+    backwardInputSec: column((k) => forwardSec[k]),
+    backwardWeightSec: column((k) => forwardSec[k]),
     tpForwardSec: tp,
     tpBackwardSec: tp,
     cpForwardSec: cp,
@@ -162,34 +162,34 @@ function buildTable(sizes: Sizes, key: ShardKey): ClassCosts {
     epBackwardSec: ep,
     recomputeSec: [
       none,
-      column((k) => (isLayer[k] ? 0.1 * forwardSec[k]! : 0)),
-      column((k) => (isLayer[k] ? forwardSec[k]! + tp[k]! : 0)),
+      column((k) => (isLayer[k] ? 0.1 * forwardSec[k] : 0)),
+      column((k) => (isLayer[k] ? forwardSec[k] + tp[k] : 0)),
     ],
     savedBytes: [
       savedAll,
-      column((k) => (isLayer[k] ? 0.6 : 1) * savedAll[k]!),
-      column((k) => (isLayer[k] ? boundaryBytes / key.tp : savedAll[k]!)),
+      column((k) => (isLayer[k] ? 0.6 : 1) * savedAll[k]),
+      column((k) => (isLayer[k] ? boundaryBytes / key.tp : savedAll[k])),
     ],
     transientBytes: [0, 1, 2].map((policy) =>
       column((k) =>
         k === 1
           ? (8 * tokens * vocabulary) / key.tp
           : policy === 2
-            ? savedAll[k]!
+            ? savedAll[k]
             : (4 * boundaryBytes) / key.tp,
       ),
     ),
     denseParameters: column((k) =>
-      isLayer[k] ? (layerParameters * weight[k]! * (1 - expertShare)) / key.tp : tableParameters,
+      isLayer[k] ? (layerParameters * weight[k] * (1 - expertShare)) / key.tp : tableParameters,
     ),
     expertParameters: column((k) =>
-      isLayer[k] ? (layerParameters * weight[k]! * expertShare * experts) / (key.ep * key.etp) : 0,
+      isLayer[k] ? (layerParameters * weight[k] * expertShare * experts) / (key.ep * key.etp) : 0,
     ),
     cacheBytes: column((k) => (sizes.phase === 'inference' && isLayer[k] ? (2 * boundaryBytes) / key.tp : 0)),
     forwardFlop: forward,
-    backwardFlop: column((k) => 2 * forward[k]!),
-    memoryTrafficBytes: column((k) => 3 * savedAll[k]!),
-    networkBytes: column((k) => (tp[k]! + cp[k]! + ep[k]!) * 2e11),
+    backwardFlop: column((k) => 2 * forward[k]),
+    memoryTrafficBytes: column((k) => 3 * savedAll[k]),
+    networkBytes: column((k) => (tp[k] + cp[k] + ep[k]) * 2e11),
     cutBytes: new Float64Array(100000).fill(boundaryBytes / key.tp),
   };
 }
@@ -229,7 +229,7 @@ export function syntheticCandidate(problem: PlanProblem, given: Partial<Candidat
     stageStart:
       given.stageStart ??
       balancedCuts(
-        Array.from(segmentClass, (k) => costs.forwardSec[k]!),
+        Array.from(segmentClass, (k) => costs.forwardSec[k]),
         pp * vpp,
       ),
   };
@@ -280,8 +280,8 @@ export function randomCandidate(problem: PlanProblem, random: Random): Candidate
 function jitteredCuts(segmentCount: number, stages: number, random: Random): Int32Array {
   const start = balancedCuts(new Float64Array(segmentCount).fill(1), stages);
   for (let v = 1; v < stages; v++) {
-    const moved = start[v]! + random.int(3) - 1;
-    if (moved > start[v - 1]! && moved < start[v + 1]!) start[v] = moved;
+    const moved = start[v] + random.int(3) - 1;
+    if (moved > start[v - 1] && moved < start[v + 1]) start[v] = moved;
   }
   return start;
 }

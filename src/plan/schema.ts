@@ -1,0 +1,147 @@
+/** The shape of plan.json, version 1, field by field in the order in which it is written. */
+import {
+  array,
+  choice,
+  flag,
+  fraction,
+  integer,
+  jsonSchema,
+  nullable,
+  object,
+  quantity,
+  text,
+} from './shape.js';
+import type { Shape } from './shape.js';
+
+const degrees = object({
+  dp: integer(1, 'Data-parallel replicas in all: dpReplicate * dpShard.'),
+  dpReplicate: integer(1, 'Copies of the sharded model; only gradients travel between them.'),
+  dpShard: integer(1, 'Data-parallel ranks over which ZeRO shards.'),
+  tp: integer(1, 'Tensor parallelism.'),
+  pp: integer(1, 'Pipeline ranks.'),
+  vpp: integer(1, 'Virtual stages per pipeline rank.'),
+  cp: integer(1, 'Context (sequence) parallelism.'),
+  ep: integer(1, 'Expert parallelism.'),
+  etp: integer(1, 'Tensor parallelism inside an expert.'),
+});
+
+const axis = (names: readonly string[]): Shape =>
+  object({ name: choice(names), size: integer(1), stride: integer(1) });
+
+const breakdown = object(
+  {
+    computeSec: quantity(),
+    recomputeSec: quantity(),
+    tensorParallelSec: quantity(),
+    contextParallelSec: quantity(),
+    expertParallelSec: quantity(),
+    pipelineTransferSec: quantity(),
+    bubbleSec: quantity('Waiting for other stages.'),
+    dataParallelExposedSec: quantity('Gradient reduction and parameter gathers that no compute hides.'),
+    optimizerSec: quantity(),
+  },
+  'Where the step goes on the critical pipeline rank; the parts add up to stepTimeSec.',
+);
+
+const memory = object(
+  {
+    parameterBytes: quantity(),
+    gradientBytes: quantity(),
+    optimizerBytes: quantity(),
+    activationBytes: quantity('Saved activations of the microbatches in flight.'),
+    transientBytes: quantity('Short-lived working set: logits, gathered parameters, messages.'),
+    cacheBytes: quantity('KV cache (inference).'),
+    reservedBytes: quantity('Runtime, communicators, fragmentation.'),
+    totalBytes: quantity(),
+  },
+  'Peak of one device; the parts add up to totalBytes.',
+);
+
+export const PLAN_SHAPE: Shape = object({
+  schemaVersion: choice([1]),
+  model: object({
+    name: text(),
+    digest: text("SHA-256 of the graph's structure."),
+    parameters: integer(0),
+    layers: integer(0, 'Repeated layers found; 0 when nothing repeats.'),
+  }),
+  cluster: object({ name: text(), devices: integer(1), digest: text('SHA-256 of the cluster as priced.') }),
+  phase: choice(['train', 'inference']),
+  precision: choice(['fp32', 'tf32', 'fp16', 'bf16', 'fp8']),
+  objective: text(),
+  sequenceLength: integer(1),
+  globalBatch: integer(1, 'Sequences per step.'),
+  microbatch: integer(1, 'Sequences per microbatch of one replica.'),
+  microbatches: integer(1, 'Microbatches per step of one replica.'),
+  degrees,
+  mesh: object({
+    axes: array(
+      axis(['tp', 'cp', 'dpShard', 'dpReplicate', 'pp']),
+      'Innermost first: rank = sum of coordinate * stride.',
+    ),
+    expertAxes: array(
+      axis(['etp', 'ep', 'edp']),
+      'Over the ranks of one stage, numbered from 0 along tp, cp, dpShard, dpReplicate.',
+    ),
+    rankToDevice: nullable(array(integer(0)), 'Device of each rank where that is not the rank itself.'),
+  }),
+  zeroStage: choice([0, 1, 2, 3]),
+  schedule: choice(['gpipe', '1f1b', 'interleaved']),
+  stages: array(
+    object({
+      virtualStage: integer(0),
+      pipelineRank: integer(0, 'virtualStage modulo pp.'),
+      firstSegment: integer(0),
+      lastSegment: integer(0, 'Exclusive.'),
+      ops: array(text(), 'Node names as in the model; #<index> where a node has no name of its own.'),
+    }),
+  ),
+  classes: array(
+    object({
+      id: integer(0),
+      segments: integer(0, 'Segments of this class.'),
+      recompute: choice(['none', 'selective', 'full']),
+      strategy: text("How the class's operators are split."),
+    }),
+  ),
+  shardings: array(
+    object({
+      tensor: text('As in the model.'),
+      role: choice(['parameter', 'activation', 'input', 'output']),
+      shape: array(integer(0), 'Whole tensor, as in the model.'),
+      dims: array(
+        array(choice(['dp', 'cp', 'tp', 'ep', 'etp'])),
+        'Per dimension the mesh axes that split it, major to minor.',
+      ),
+    }),
+  ),
+  prediction: object({
+    stepTimeSec: quantity(),
+    breakdown,
+    tokensPerSec: quantity(),
+    mfu: fraction('Model FLOP utilisation: no recomputation counted.'),
+    hfu: fraction('Hardware FLOP utilisation: recomputation counted.'),
+    modelFlopPerStep: quantity(),
+    flopConvention: choice(['causal', 'full']),
+    memoryPerRank: array(memory, 'Per pipeline rank.'),
+    peakMemoryBytes: quantity('Of the rank with the least room.'),
+    memoryCapacityBytes: quantity('Of that rank.'),
+    energyJoulesPerStep: quantity('Of the whole job at the meter of the site.'),
+    costPerStep: nullable(quantity(), 'US dollars; null where the cluster has no price.'),
+  }),
+  lowerBoundSec: quantity('Holds for every plan of the stated space on these devices.'),
+  planBoundSec: quantity("Holds for this plan's degrees."),
+  optimalInSpace: flag('True only when the whole space was enumerated.'),
+  space: text('The space searched.'),
+  foundBy: object({ method: text(), member: text(), seed: integer(0), evaluations: integer(0) }),
+  warnings: array(text()),
+});
+
+/** The published schema (src/data/schemas/plan.schema.json). */
+export function planJsonSchema(): Record<string, unknown> {
+  return {
+    $schema: 'http://json-schema.org/draft-07/schema#',
+    title: 'plan.json, schema version 1',
+    ...jsonSchema(PLAN_SHAPE),
+  };
+}
