@@ -199,7 +199,7 @@ function checkFolder(folder: string): void {
   }
 }
 
-function summarize({ plan, evaluations, wallSec }: PlanReply, planPath: string): PlanSummary {
+export function summarize({ plan, evaluations, wallSec }: PlanReply, planPath: string): PlanSummary {
   const { prediction: p } = plan;
   return {
     planPath,

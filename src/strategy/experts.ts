@@ -3,7 +3,7 @@
  * multiplication of a layer, and back after the last. Between the two they stay where they are.
  */
 import type { Layer } from './layer.js';
-import { isExpertBlock } from './options.js';
+import { expertFactor, isExpertBlock } from './options.js';
 
 export interface ExpertTraffic {
   /** Local tensor ids dispatched to experts and combined from them, forward. */
@@ -23,7 +23,7 @@ export function expertTraffic(layer: Layer): ExpertTraffic {
   let experts = 1;
   layer.blocks.forEach((block, b) => {
     if (!isExpert[b]) return;
-    const lookup = block.kinds.indexOf('lookup');
+    const lookup = expertFactor(block);
     if (lookup >= 0) experts = Math.max(experts, block.sizes[lookup]);
     for (const t of block.inputs) {
       const tensor = layer.tensors[t];

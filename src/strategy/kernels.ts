@@ -9,7 +9,7 @@ import type { Precision, ShardKey } from '../cost/types.js';
 import { AXIS_BATCH, AXIS_SEQUENCE } from '../graph/index.js';
 import type { Layer, LayerBlock } from './layer.js';
 import type { BlockOption } from './options.js';
-import { isExpertBlock } from './options.js';
+import { expertFactor, isExpertBlock } from './options.js';
 import type { Reshard } from './reshard.js';
 import type { RankScale } from './scale.js';
 import { localSize, tensorElements, touchedBytes, workScale } from './scale.js';
@@ -120,11 +120,12 @@ export class KernelClock {
     const e: MatrixExtents = { batch: 1, m: 1, n: 1, k: 1 };
     let sampled = false;
     let experts = 1;
+    const expertAxis = expertFactor(block);
     for (let f = 0; f < block.sizes.length; f++) {
       const size = localSize(block, option, f, scale);
       if (size !== Math.ceil(block.sizes[f] / option.shards[f]) && block.axes[f] !== AXIS_SEQUENCE)
         sampled = true;
-      if (block.kinds[f] === 'lookup') experts = Math.max(1, Math.ceil(block.sizes[f] / this.key.ep));
+      if (f === expertAxis) experts = Math.max(1, Math.ceil(block.sizes[f] / this.key.ep));
       else if (k.includes(f)) e.k *= size;
       else if (inA(f) && inB(f)) e.batch *= size;
       else if (inB(f)) e.n *= size;

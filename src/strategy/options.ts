@@ -57,6 +57,7 @@ function optionsOf(
     return tensor.isParameter && tensor.elements >= largeElements && tensor.elements > 1 ? [slot] : [];
   });
   const isExpert = isExpertBlock(block);
+  const experts = expertFactor(block);
   const splitWays = isExpert ? expertDegree : degree;
   const found: BlockOption[] = [];
   const seen = new Set<string>();
@@ -70,7 +71,7 @@ function optionsOf(
   for (let f = 0; f < block.sizes.length; f++) {
     if (!maySplit(block, f)) continue;
     const splitsWeight = weightSlots.some((slot) => indexes(block, slot, f));
-    if (isExpert && block.kinds[f] === 'lookup') continue; // experts are the expert axis's business
+    if (f === experts) continue; // experts are the expert axis's business
     if (isExpert && splitWays === 1) {
       // Experts whole on a rank: the tensor axis can only share out their tokens.
       if (!splitsWeight && divides(block.sizes[f], degree)) offer(single(whole, f, degree));
@@ -87,9 +88,20 @@ function optionsOf(
     : [replicated, ...found];
 }
 
-/** Weights chosen by a lookup and multiplied: its lookup factor is the expert axis. */
+/** Weights chosen by index and multiplied. */
 export function isExpertBlock(block: LayerBlock): boolean {
   return block.source.kind === 'groupedGemm';
+}
+
+/** The expert axis of such a block: the factor that indexes the stacked weights and nothing else; -1 elsewhere. */
+export function expertFactor(block: LayerBlock): number {
+  if (!isExpertBlock(block)) return -1;
+  const slots = block.inputDims.map((_, slot) => slot);
+  return block.sizes.findIndex(
+    (_, f) =>
+      slots.filter((slot) => indexes(block, slot, f)).length === 1 &&
+      !block.outputDims.some((dims) => dims?.some((d) => d.includes(f))),
+  );
 }
 
 function maySplit(block: LayerBlock, f: number): boolean {

@@ -7,7 +7,7 @@ import { AXIS_SEQUENCE } from '../graph/index.js';
 import type { ExpertTraffic } from './experts.js';
 import type { KernelClock } from './kernels.js';
 import type { LayerBlock } from './layer.js';
-import { isExpertBlock } from './options.js';
+import { expertFactor } from './options.js';
 import { reshardKind } from './reshard.js';
 import type { RankScale } from './scale.js';
 import { tensorBytes, touchedBytes, workScale } from './scale.js';
@@ -142,8 +142,8 @@ function countParameters(costs: ClassCosts, c: number, strategy: LayerStrategy, 
     for (const { block, slot } of tensor.consumers) {
       shards = Math.max(shards, options[block].inputSpecs[slot].shards);
       const reader = layer.blocks[block];
-      const lookup = reader.kinds.indexOf('lookup');
-      if (isExpertBlock(reader) && reader.inputDims[slot]?.some((d) => d.includes(lookup))) expert = true;
+      const lookup = expertFactor(reader);
+      if (lookup >= 0 && reader.inputDims[slot]?.some((d) => d.includes(lookup))) expert = true;
     }
     if (expert) costs.expertParameters[c] += tensor.elements / shards / key.ep;
     else costs.denseParameters[c] += tensor.elements / shards;

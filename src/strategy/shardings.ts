@@ -6,7 +6,7 @@ import type { ShardKey } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
 import { TensorRole } from '../graph/index.js';
 import type { Layer } from './layer.js';
-import { isExpertBlock } from './options.js';
+import { expertFactor } from './options.js';
 import type { LayerStrategy } from './solve.js';
 import type { Spec } from './spec.js';
 
@@ -76,9 +76,8 @@ function placeParameter(
   const { layer, options } = strategy;
   for (const { block, slot } of layer.tensors[t].consumers) {
     const reader = layer.blocks[block];
-    const expert = isExpertBlock(reader);
-    const lookup = reader.kinds.indexOf('lookup');
-    const expertDim = expert ? (reader.inputDims[slot]?.findIndex((d) => d.includes(lookup)) ?? -1) : -1;
+    const lookup = expertFactor(reader);
+    const expertDim = lookup >= 0 ? (reader.inputDims[slot]?.findIndex((d) => d.includes(lookup)) ?? -1) : -1;
     if (expertDim >= 0 && key.ep > 1 && dims[expertDim] && !dims[expertDim].includes('ep'))
       dims[expertDim].push('ep');
     placeSpec(options[block].inputSpecs[slot], expertDim >= 0 ? 'etp' : 'tp', dims, blocks);

@@ -1,0 +1,29 @@
+/** The public library: what the command line does, as functions. */
+export { analyzeModel, createProblem, openModel, parseObjective, problemOf, PRECISIONS } from './problem.js';
+export type { AnalyzedModel, Problem, ProblemOptions } from './problem.js';
+export { DEFAULT_BUDGET, METHODS, degreeText, planModel, planOf, summarize, writePlanFiles } from './plan.js';
+export type { PlanHooks, PlanReply, PlanRequest, PlanSummary } from './plan.js';
+export { inspectModel, inspectionTable } from './inspect.js';
+export type { InspectOptions, Inspection, TensorLine } from './inspect.js';
+export { simulatePlan } from './simulate.js';
+export type { SimulateOptions, Simulation, SimulationSummary } from './simulate.js';
+export { OVERRIDE_FLAGS, describeZoo, writeZooModel } from './zoo.js';
+export type { ZooEntry, ZooRequest, ZooWritten } from './zoo.js';
+export { describeCluster, listClusters } from './clusters.js';
+export type { ClusterSummary } from './clusters.js';
+export { choosePhase } from './phase.js';
+export { defaultGlobalBatch } from './batch.js';
+export { planTable } from '../report/planTable.js';
+export { simulationTable } from '../report/simulationTable.js';
+export { PartitionError } from '../util/errors.js';
+
+export { loadCluster } from '../cluster/index.js';
+export type { Cluster } from '../cluster/index.js';
+export { decodePlan, encodePlan, planJsonSchema, validatePlan } from '../plan/index.js';
+export type { Candidate, Plan } from '../plan/index.js';
+export { createEstimate, createSimulator } from '../simulate/estimate.js';
+export type { Estimate, PlanProblem, Simulator } from '../simulate/types.js';
+export type { Budget, Clock, SearchContext, SearchResult, Solver } from '../search/types.js';
+export { checkModel, decodeModel, encodeModel, readModel, writeModel } from '../model/index.js';
+export type { ModelProto } from '../model/index.js';
+export { buildZoo, configFromHuggingFace, zooConfig, zooNames } from '../zoo/index.js';

@@ -1,0 +1,114 @@
+/** Prices a given plan: closed form beside event by event, judged against the model and the cluster. */
+import { readFileSync } from 'node:fs';
+import { loadCluster } from '../cluster/index.js';
+import { candidateOf } from '../plan/candidateOf.js';
+import { decodePlan, validatePlan } from '../plan/index.js';
+import type { MemoryBreakdown, PlanDegrees, TimeBreakdown } from '../plan/index.js';
+import { createEngine } from '../simulate/engine.js';
+import { createEstimate, createSimulator } from '../simulate/estimate.js';
+import { chromeTrace } from '../simulate/trace.js';
+import { PartitionError } from '../util/errors.js';
+import { openModel, problemOf } from './problem.js';
+
+export interface SimulateOptions {
+  readonly seq?: number | undefined;
+  readonly bind?: Readonly<Record<string, number>> | undefined;
+  readonly strict?: boolean | undefined;
+  /** Price on this cluster instead of the plan's. */
+  readonly cluster?: string | undefined;
+  /** Record the time line. */
+  readonly trace?: boolean | undefined;
+}
+
+/** What `partition simulate --json` prints. */
+export interface SimulationSummary {
+  readonly model: string;
+  readonly plan: string;
+  readonly cluster: string;
+  readonly devices: number;
+  readonly degrees: PlanDegrees;
+  /** Event by event. */
+  readonly stepTimeSec: number;
+  /** Closed form, as used inside searches. */
+  readonly estimateSec: number;
+  /** As the plan file predicts it. */
+  readonly plannedSec: number;
+  readonly events: number;
+  readonly breakdown: TimeBreakdown;
+  readonly idleSecPerRank: readonly number[];
+  readonly tokensPerSec: number;
+  readonly mfu: number;
+  readonly hfu: number;
+  readonly fits: boolean;
+  readonly memoryPerRank: readonly MemoryBreakdown[];
+  readonly peakMemoryBytes: number;
+  readonly memoryCapacityBytes: number;
+  readonly energyJoulesPerStep: number;
+  /** What the independent judge finds wrong with the plan; empty when it is sound. */
+  readonly faults: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+export interface Simulation {
+  readonly summary: SimulationSummary;
+  /** Chrome trace JSON, when asked for. */
+  readonly trace: string | null;
+}
+
+/**
+ * @throws PartitionError input when the plan is not one, or not for this model
+ */
+export function simulatePlan(modelPath: string, planPath: string, options: SimulateOptions = {}): Simulation {
+  const plan = decodePlan(readText(planPath), planPath);
+  const clusterName = options.cluster ?? plan.cluster.name;
+  const cluster = loadCluster(clusterName, plan.cluster.devices);
+  const seq = options.seq ?? (plan.sequenceLength > 1 ? plan.sequenceLength : undefined);
+  const model = openModel(modelPath, { ...options, seq });
+  const problem = problemOf(model, cluster, {
+    devices: plan.cluster.devices,
+    batch: plan.globalBatch,
+    phase: plan.phase,
+    precision: plan.precision,
+    objective: plan.objective,
+  });
+  const candidate = candidateOf(plan, model.graph, model.segmentation, planPath);
+  const estimate = createSimulator(problem.problem).estimate(candidate, createEstimate());
+  const run = createEngine(problem.problem).run(candidate, options.trace ?? false);
+  const tokens = plan.globalBatch * plan.sequenceLength;
+  const faults = validatePlan(plan, model.graph, cluster, model.segmentation);
+  const scale = estimate.stepTimeSec / run.stepTimeSec;
+  return {
+    summary: {
+      model: modelPath,
+      plan: planPath,
+      cluster: cluster.name,
+      devices: plan.cluster.devices,
+      degrees: plan.degrees,
+      stepTimeSec: run.stepTimeSec,
+      estimateSec: estimate.stepTimeSec,
+      plannedSec: plan.prediction.stepTimeSec,
+      events: run.events,
+      breakdown: { ...estimate.breakdown },
+      idleSecPerRank: Array.from(run.idleSec.subarray(0, run.rankCount)),
+      tokensPerSec: tokens / run.stepTimeSec,
+      mfu: estimate.mfu * scale,
+      hfu: estimate.hfu * scale,
+      fits: estimate.fits,
+      memoryPerRank: estimate.memory.slice(0, estimate.rankCount).map((m) => ({ ...m })),
+      peakMemoryBytes: estimate.peakMemoryBytes,
+      memoryCapacityBytes: estimate.memoryCapacityBytes,
+      energyJoulesPerStep: estimate.energyJoulesPerStep,
+      faults: options.cluster === undefined ? faults : [],
+      warnings: problem.warnings,
+    },
+    trace: run.timeline === null ? null : chromeTrace(run),
+  };
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (e) {
+    throw new PartitionError('input', `cannot read (${(e as NodeJS.ErrnoException).code ?? String(e)})`, path);
+  }
+}

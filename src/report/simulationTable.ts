@@ -1,0 +1,51 @@
+/** A simulated plan as people read it. */
+import type { MemoryBreakdown, PlanDegrees, TimeBreakdown } from '../plan/types.js';
+import { oneLine } from '../util/errors.js';
+import { formatBytes, formatPercent, formatSeconds, formatSi, formatTable } from '../util/format.js';
+import { memoryTable, timeTable } from './planTable.js';
+
+/** The fields of a simulation that the table shows. */
+export interface SimulationFacts {
+  readonly model: string;
+  readonly cluster: string;
+  readonly devices: number;
+  readonly degrees: PlanDegrees;
+  readonly stepTimeSec: number;
+  readonly estimateSec: number;
+  readonly plannedSec: number;
+  readonly events: number;
+  readonly breakdown: TimeBreakdown;
+  readonly tokensPerSec: number;
+  readonly mfu: number;
+  readonly hfu: number;
+  readonly fits: boolean;
+  readonly memoryPerRank: readonly MemoryBreakdown[];
+  readonly peakMemoryBytes: number;
+  readonly memoryCapacityBytes: number;
+  readonly energyJoulesPerStep: number;
+  readonly faults: readonly string[];
+}
+
+export function simulationTable(s: SimulationFacts): string {
+  const d = s.degrees;
+  const gap = s.estimateSec / s.stepTimeSec - 1;
+  const head = formatTable(
+    [
+      [
+        'plan',
+        `${oneLine(s.model, 80)} on ${s.devices} devices of ${oneLine(s.cluster, 60)}: dp ${d.dp}, tp ${d.tp}, pp ${d.pp}, vpp ${d.vpp}, cp ${d.cp}, ep ${d.ep}`,
+      ],
+      ['step time', `${formatSeconds(s.stepTimeSec)} event by event (${s.events} events), ${formatSi(s.tokensPerSec)} tokens/s`],
+      ['estimate', `${formatSeconds(s.estimateSec)} (${formatPercent(gap)} off); the plan says ${formatSeconds(s.plannedSec)}`],
+      ['utilisation', `MFU ${formatPercent(s.mfu)}, HFU ${formatPercent(s.hfu)}`],
+      [
+        'memory',
+        `peak ${formatBytes(s.peakMemoryBytes)} of ${formatBytes(s.memoryCapacityBytes)}: ${s.fits ? 'fits' : 'DOES NOT FIT'}`,
+      ],
+      ['energy', `${formatSi(s.energyJoulesPerStep, 'J')} a step`],
+      ['judge', s.faults.length === 0 ? 'sound' : s.faults.map((f) => oneLine(f, 200)).join('; ')],
+    ],
+    2,
+  );
+  return [head, timeTable(s.breakdown, s.estimateSec), memoryTable(s.memoryPerRank, s.memoryCapacityBytes)].join('\n\n');
+}
