@@ -54,6 +54,11 @@ export interface Inferred {
   /** Runtime inputs: those that no initializer gives a value. */
   readonly graphInputs: number[];
   readonly graphOutputs: number[];
+  /**
+   * Declared types of the outputs whose declaration contradicts what is inferred: what the model promises its callers, for
+   * reports. `type` is what the operators compute.
+   */
+  readonly promised: ReadonlyMap<number, ValueType>;
   readonly initializers: Map<number, TensorProto>;
   readonly warnings: string[];
   readonly unknownOps: { op: string; count: number }[];

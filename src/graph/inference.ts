@@ -49,8 +49,9 @@ export class Inference {
   readonly known: (KnownValue | null)[] = [];
   readonly types: TypeReader;
   private readonly info: (ValueInfoProto | undefined)[] = [];
-  /** Outputs of the main graph, whose declared types are the model's promise. */
-  private readonly promised = new Set<number>();
+  /** Outputs of the main graph. */
+  private readonly outputs = new Set<number>();
+  private readonly promised = new Map<number, ValueType>();
   private inputSymbols: ReadonlySet<string> = new Set();
   private readonly functions: FunctionTable;
   private readonly initializers = new Map<number, TensorProto>();
@@ -99,6 +100,7 @@ export class Inference {
       nodes,
       graphInputs,
       graphOutputs,
+      promised: this.promised,
       initializers: this.initializers,
       warnings: this.warnings,
       unknownOps: [...this.unknown].map(([op, count]) => ({ op, count })),
@@ -145,24 +147,19 @@ export class Inference {
   }
 
   isGraphOutput(v: number): boolean {
-    return this.promised.has(v);
+    return this.outputs.has(v);
   }
 
   /**
-   * The type of a graph output. What the model declares there is a promise to its callers, often the only place where an
-   * equality such as `total = past + seq` is written: where it contradicts inference it is kept and reported.
+   * The type of a graph output. Its declaration is often the only place where an equality such as `total = past + seq` is
+   * written; where it contradicts inference it is reported.
    */
   settleOutput(v: number, inferred: ValueType): ValueType {
     const declared = this.declared(v);
     if (declared === null) return inferred;
-    if (contradicts(inferred, declared)) {
-      const name = oneLine(this.values[v]);
-      this.warn(
-        `output "${name}" is declared ${typeText(declared)} but inferred ${typeText(inferred)}; the former is used`,
-      );
-      return declared;
-    }
-    return renameDims(inferred, declared, this.inputSymbols);
+    if (!contradicts(inferred, declared)) return renameDims(inferred, declared, this.inputSymbols);
+    this.promised.set(v, declared);
+    return inferred;
   }
 
   /** Fresh symbols must not meet symbols of the same name in the model. */
@@ -241,8 +238,11 @@ export class Inference {
       for (const info of list) {
         const v = scope.names.get(info.name ?? '');
         if (v === undefined || !producer.has(v)) continue;
-        this.info[v] ??= info;
-        if (scope.depth === 0 && list === this.model.graph?.output) this.promised.add(v);
+        const promise = scope.depth === 0 && list === this.model.graph?.output;
+        if (promise) this.outputs.add(v);
+        // Of two declarations the first counts, but of an output that is listed twice the last.
+        if (promise) this.info[v] = info;
+        else this.info[v] ??= info;
       }
     const inputs = new Array<number[]>(count);
     let sorted = true;

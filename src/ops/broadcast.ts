@@ -97,16 +97,28 @@ export function broadcastFactors(op: OpInstance, linear = false): FactorRule {
   const out = op.outputShape(0) ?? [];
   const factors: Factor[] = out.map((size) => ({ size, kind: 'parallel' }));
   const inputs: (number[][] | null)[] = [];
-  for (let i = 0; i < op.inputCount; i++) inputs.push(alignDims(op.inputShape(i), out));
+  // Before opset 7 a second operand was aligned at an axis; some files keep the attribute.
+  const axis = op.attrs.int('broadcast', 0) === 1 ? op.attrs.optionalInt('axis') : null;
+  for (let i = 0; i < op.inputCount; i++) {
+    const shape = op.inputShape(i);
+    const lead = i === 1 && axis !== null ? axis : out.length - (shape?.length ?? 0);
+    inputs.push(alignDims(shape, out, lead));
+  }
   const identity = out.map((_, k) => [k]);
   const outputs: (number[][] | null)[] = [];
   for (let i = 0; i < op.outputCount; i++) outputs.push(op.outputShape(i) === null ? null : identity);
   return linear ? { factors, inputs, outputs, linear } : { factors, inputs, outputs };
 }
 
-/** Factor ids of an input's dimensions, right-aligned with an output whose dimension k is factor k. */
-export function alignDims(shape: readonly number[] | null, out: readonly number[]): number[][] | null {
+/**
+ * Factor ids of an input's dimensions, aligned with an output whose dimension k is factor k.
+ * @param lead output dimension that the input's first one belongs to; right-aligned unless given
+ */
+export function alignDims(
+  shape: readonly number[] | null,
+  out: readonly number[],
+  lead = out.length - (shape?.length ?? 0),
+): number[][] | null {
   if (shape === null) return null;
-  const lead = out.length - shape.length;
   return shape.map((d, k) => (d === 1 && out[k + lead] !== 1 ? [] : [k + lead]));
 }

@@ -1,9 +1,9 @@
 /** Conversions of the element type. */
 import { DType, dtypeBits, dtypeName, isFloat } from '../model/dtype.js';
-import { broadcastFactors } from './broadcast.js';
 import { needsGrad, outputElements } from './defaults.js';
 import { floorDiv, mul } from './dim.js';
-import type { Dim, InferContext, KnownValue, OpFamily, OpRule, Shape } from './types.js';
+import { wholeInput } from './movement.js';
+import type { Dim, Factor, InferContext, KnownValue, OpFamily, OpRule, Shape } from './types.js';
 import { isFollowed, isInteger } from './value.js';
 
 /** The value after conversion; `null` when some element cannot be told. */
@@ -44,19 +44,18 @@ const conversion = (target: (ctx: InferContext) => DType): OpRule => ({
   },
   work: (op) => ({ flop: 0 * outputElements(op), kernel: 'elementwise' }),
   factors(op) {
-    const rule = broadcastFactors(op, true);
-    return op.inputCount > 1 ? { ...rule, inputs: [rule.inputs[0], wholeOf(op.inputShape(1))] } : rule;
+    const shape = op.inputShape(0) ?? [];
+    const dims = shape.map((_, k) => [k]);
+    const factors: Factor[] = shape.map((size) => ({ size, kind: 'parallel' }));
+    // CastLike reads only the type of its second input.
+    const inputs = op.inputCount > 1 ? [dims, wholeInput(op, 1, factors)] : [dims];
+    return { factors, inputs, outputs: [dims], linear: true };
   },
   backward(op) {
     if (!needsGrad(op, 0) || !isFloat(op.outputDtype(0))) return null;
     return { grads: [{ input: 0, flop: 0 }], savesInputs: [], savesOutputs: [] };
   },
 });
-
-/** CastLike reads only the type of its second input: no dimension of it matters. */
-function wholeOf(shape: readonly number[] | null): number[][] | null {
-  return shape === null ? null : shape.map(() => []);
-}
 
 /** Same bits, another type: the last dimension changes with the width. */
 const bitCast: OpRule = {

@@ -205,15 +205,19 @@ function oneHotAxis(axis: number, rank: number): number | null {
   return axis < 0 ? axis + rank + 1 : axis;
 }
 
+/** Of a scalar or a vector of indices. */
 function oneHotValue(ctx: InferContext, axis: number, out: Shape): KnownValue | null {
   const [indices, values, dims] = [ctx.value(0), ctx.value(2), smallDims(out)];
-  if (indices === null || values === null || dims === null || indices.dims.length !== 0 || axis !== 0)
-    return null;
-  const at = indices.elements[0];
-  if (typeof at !== 'number') return null;
-  const depth = dims[0];
-  const hot = at < 0 ? at + depth : at;
-  const elements = Array.from({ length: depth }, (_, i) => values.elements[i === hot ? 1 : 0]);
+  if (indices === null || values === null || dims === null || dims.length > 2) return null;
+  const depth = dims[axis];
+  const elements = new Array<Dim>(countOf(dims)).fill(values.elements[0]);
+  for (let i = 0; i < indices.elements.length; i++) {
+    const at = indices.elements[i];
+    if (typeof at !== 'number') return null;
+    const hot = at < 0 ? at + depth : at;
+    // An index out of range leaves its row off everywhere.
+    if (hot >= 0 && hot < depth) elements[axis === 0 ? hot * (dims[1] ?? 1) + i : i * depth + hot] = values.elements[1];
+  }
   return { dtype: values.dtype, dims, elements };
 }
 
