@@ -112,6 +112,7 @@ export function buildPlan(
       ...s,
       shape: [...s.shape],
       dims: s.dims.map((axes) => [...axes]),
+      ...(s.blocks === undefined ? {} : { blocks: [...s.blocks] }),
     })),
     prediction: {
       stepTimeSec: step,
@@ -188,9 +189,10 @@ function paddingNotes(shardings: readonly TensorSharding[], degrees: PlanDegrees
     s.dims.forEach((axes, d) => {
       let parts = 1;
       for (const name of axes) if (name !== 'dp') parts *= degrees[name];
-      if (parts === 1 || s.shape[d] % parts === 0) return;
-      const padded = Math.ceil(s.shape[d] / parts) * parts;
-      const text = `a dimension of ${s.shape[d]} split ${parts} ways is padded to ${padded}`;
+      const unit = s.shape[d] / (s.blocks?.[d] ?? 1);
+      if (parts === 1 || unit % parts === 0) return;
+      const padded = Math.ceil(unit / parts) * parts;
+      const text = `a dimension of ${unit} split ${parts} ways is padded to ${padded}`;
       const known = notes.get(text);
       if (known === undefined) notes.set(text, { tensor: s.tensor, count: 1, text });
       else known.count++;

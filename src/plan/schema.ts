@@ -113,6 +113,9 @@ export const PLAN_SHAPE: Shape = object({
         array(choice(['dp', 'cp', 'tp', 'ep', 'etp'])),
         'Per dimension the mesh axes that split it, major to minor.',
       ),
+      blocks: optional(
+        array(integer(1), 'Per dimension, equal blocks that are each split on their own; absent: all 1.'),
+      ),
     }),
   ),
   prediction: object({

@@ -17,7 +17,9 @@ export type Shape =
   | { readonly kind: 'string'; readonly doc?: string }
   | { readonly kind: 'boolean'; readonly doc?: string }
   | { readonly kind: 'choice'; readonly values: readonly (string | number)[]; readonly doc?: string }
-  | { readonly kind: 'nullable'; readonly of: Shape; readonly doc?: string };
+  | { readonly kind: 'nullable'; readonly of: Shape; readonly doc?: string }
+  /** Only as a field of an object: may be absent. */
+  | { readonly kind: 'optional'; readonly of: Shape; readonly doc?: string };
 
 type Doc = { readonly doc?: string };
 const documented = (doc?: string): Doc => (doc === undefined ? {} : { doc });
@@ -56,6 +58,7 @@ export const choice = (values: readonly (string | number)[], doc?: string): Shap
   ...documented(doc),
 });
 export const nullable = (of: Shape, doc?: string): Shape => ({ kind: 'nullable', of, ...documented(doc) });
+export const optional = (of: Shape): Shape => ({ kind: 'optional', of });
 
 /**
  * Checks a value field by field and rebuilds it with its keys in the order of the description.
@@ -67,6 +70,8 @@ export function conform(value: unknown, shape: Shape, where: string, at = ''): u
   switch (shape.kind) {
     case 'nullable':
       return value === null ? null : conform(value, shape.of, where, at);
+    case 'optional':
+      return conform(value, shape.of, where, at);
     case 'object':
       return conformObject(value, shape.fields, where, at);
     case 'array':
@@ -98,6 +103,7 @@ function conformObject(
   const result: Record<string, unknown> = {};
   for (const [name, shape] of Object.entries(fields)) {
     const path = at === '' ? name : `${at}.${name}`;
+    if (shape.kind === 'optional' && !Object.hasOwn(given, name)) continue;
     if (!Object.hasOwn(given, name)) throw fault(where, path, expectation(shape), undefined);
     result[name] = conform(given[name], shape, where, path);
   }
@@ -121,6 +127,7 @@ function conformNumber(value: unknown, shape: Shape & { kind: 'number' }, where:
 function expectation(shape: Shape): string {
   if (shape.kind === 'choice') return shape.values.map((v) => JSON.stringify(v)).join(' or ');
   if (shape.kind === 'nullable') return `${expectation(shape.of)} or null`;
+  if (shape.kind === 'optional') return expectation(shape.of);
   if (shape.kind !== 'number')
     return { object: 'an object', array: 'a list', string: 'text', boolean: 'true or false' }[shape.kind];
   const range =
@@ -143,12 +150,14 @@ export function jsonSchema(shape: Shape): Record<string, unknown> {
   switch (shape.kind) {
     case 'nullable':
       return { ...doc, anyOf: [jsonSchema(shape.of), { type: 'null' }] };
+    case 'optional':
+      return jsonSchema(shape.of);
     case 'object':
       return {
         ...doc,
         type: 'object',
         properties: Object.fromEntries(Object.entries(shape.fields).map(([k, s]) => [k, jsonSchema(s)])),
-        required: Object.keys(shape.fields),
+        required: Object.keys(shape.fields).filter((k) => shape.fields[k].kind !== 'optional'),
         additionalProperties: false,
       };
     case 'array':

@@ -243,14 +243,18 @@ function checkDims(plan: Plan, s: Plan['shardings'][number], faults: Faults): vo
       // Batch dimensions are written at the model's reference batch; the global batch is checked for dp elsewhere.
       if (name !== 'dp') parts *= plan.degrees[name];
     }
-    if (s.shape[d] % parts === 0) return;
-    const announced = plan.warnings.some((w) => w.includes(`of ${s.shape[d]} split ${parts} ways is padded`));
+    const blocks = s.blocks?.[d] ?? 1;
+    if (s.shape[d] % blocks !== 0)
+      faults.add(`dimension ${d} of ${s.tensor} has ${s.shape[d]} elements, not ${blocks} equal blocks`);
+    const unit = s.shape[d] / blocks;
+    if (unit % parts === 0) return;
+    const announced = plan.warnings.some((w) => w.includes(`of ${unit} split ${parts} ways is padded`));
     if (!announced)
       faults.add(
-        `dimension ${d} of ${s.tensor} has ${s.shape[d]} elements, split ${parts} ways and no padding is announced`,
+        `dimension ${d} of ${s.tensor} has ${unit} elements, split ${parts} ways and no padding is announced`,
       );
-    else if (parts > s.shape[d])
-      faults.add(`dimension ${d} of ${s.tensor} has ${s.shape[d]} elements, fewer than its ${parts} parts`);
+    else if (parts > unit)
+      faults.add(`dimension ${d} of ${s.tensor} has ${unit} elements, fewer than its ${parts} parts`);
   });
 }
 

@@ -60,7 +60,10 @@ export function validateMemory(
   }
 }
 
-/** Elements of every parameter's shard on each pipeline rank; a parameter used by a rank is held there once. */
+/**
+ * Elements of every parameter's shard on each pipeline rank. A parameter that a rank uses is held there once, however
+ * many ops and names use it.
+ */
 function parametersPerRank(
   plan: Plan,
   graph: Graph,
@@ -70,6 +73,8 @@ function parametersPerRank(
   const dense = new Float64Array(pp);
   const expert = new Float64Array(pp);
   const sharding = new Map(plan.shardings.map((s) => [s.tensor, s]));
+  /** Elements already counted per memory and rank. */
+  const counted = new Map<number, number>();
   for (let t = 0; t < graph.tensorCount; t++) {
     if (graph.tensorRole[t] !== (TensorRole.PARAMETER as number)) continue;
     const s = sharding.get(graph.tensorName[t]);
@@ -83,10 +88,17 @@ function parametersPerRank(
       }
       elements *= Math.ceil(graph.shapeDim[d] / parts);
     }
+    const held = isExpert ? expert : dense;
     const ranks = new Set<number>();
     for (let u = graph.useStart[t]; u < graph.useStart[t + 1]; u++)
       ranks.add(stageOfNode[graph.useNode[u]] % pp);
-    for (const r of ranks) (isExpert ? expert : dense)[r] += elements;
+    for (const r of ranks) {
+      const place = graph.storage[t] * pp + r;
+      const before = counted.get(place) ?? 0;
+      if (elements <= before) continue;
+      held[r] += elements - before;
+      counted.set(place, elements);
+    }
   }
   return { dense, expert };
 }

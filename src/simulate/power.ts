@@ -10,7 +10,7 @@ import type { Estimate, PlanProblem } from './types.js';
 
 export class EnergyMeter {
   /** Hosts and switches of the devices in use, watt. */
-  private readonly fixedWatt: number;
+  readonly fixedWatt: number;
   private readonly costPerSecUsd: number;
   private readonly activity = { matrixSec: 0, memorySec: 0, networkSec: 0, idleSec: 0 };
 
@@ -38,7 +38,7 @@ export class EnergyMeter {
   }
 
   /** Joules of one device of a pipeline rank. */
-  private rankJoule(load: StageLoad, c: Candidate, r: number, stepTimeSec: number): number {
+  rankJoule(load: StageLoad, c: Candidate, r: number, stepTimeSec: number): number {
     const { pp, virtualStages, microbatches } = load;
     const table = load.tableOf[r];
     const device = this.problem.cluster.groups[load.layout.deviceGroup[r]].device;

@@ -1,0 +1,12 @@
+/** Prices of candidates: the fast estimate, the exact event engine, and what explains them. */
+export * from './types.js';
+export { createEstimate, createSimulator } from './estimate.js';
+export { createEngine } from './engine.js';
+export type { Engine, EngineRun } from './engine.js';
+export { explain } from './explain.js';
+export type { Explanation, RankExplanation, RankTime } from './explain.js';
+export { DEFAULT_OVERLAP } from './overlap.js';
+export type { OverlapProfile } from './overlap.js';
+export { Timeline } from './timeline.js';
+export { traceJson } from './trace.js';
+export type { TraceLabels } from './trace.js';

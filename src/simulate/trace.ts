@@ -1,0 +1,131 @@
+/**
+ * An engine run as a trace that Perfetto and chrome://tracing open (Trace Event Format, JSON): a process per pipeline
+ * rank, a thread per stream, a complete event (`X`) per interval, a flow arrow (`s`, `f`) per message from the task that
+ * made it to the task that waited for it.
+ */
+import type { EngineRun } from './engine.js';
+import {
+  STREAM_TRANSFER,
+  WORK_BACKWARD,
+  WORK_FORWARD,
+  WORK_SEND_ACTIVATION,
+  WORK_SEND_GRADIENT,
+} from './timeline.js';
+import type { Timeline } from './timeline.js';
+import { invariant } from '../util/errors.js';
+
+const STREAM_NAMES = ['compute', 'collectives', 'data parallel', 'transfers'];
+const WORK_NAMES = [
+  'forward',
+  'backward',
+  'send activation',
+  'send gradient',
+  'gather parameters',
+  'reduce gradients',
+  'sum tied gradients',
+  'optimizer',
+];
+/** Colours of the legacy viewer, by kind of work, so that forward and backward can be told apart. */
+const WORK_COLOURS = [
+  'thread_state_running',
+  'rail_response',
+  'thread_state_iowait',
+  'thread_state_iowait',
+  'rail_load',
+  'rail_load',
+  'rail_load',
+  'rail_animation',
+];
+
+/** Sizes and labels of the run, for the head of the trace. */
+export interface TraceLabels {
+  readonly title: string;
+  readonly pp: number;
+  readonly vpp: number;
+}
+
+/**
+ * The trace as JSON text, one event a line. Times are microseconds with nanosecond digits; the same run gives the same
+ * text.
+ *
+ * @param run an engine run that recorded its timeline
+ */
+export function traceJson(run: EngineRun, labels: TraceLabels): string {
+  const { timeline } = run;
+  invariant(timeline !== null, 'a trace needs a run that was recorded');
+  const lines: string[] = [];
+  for (let r = 0; r < run.rankCount; r++) {
+    lines.push(metadata(r, 0, 'process_name', `pipeline rank ${r}`), sortIndex(r));
+    STREAM_NAMES.forEach((name, stream) => lines.push(metadata(r, stream, 'thread_name', name)));
+  }
+  const starts = taskStarts(timeline, labels);
+  for (let i = 0; i < timeline.count; i++) {
+    lines.push(interval(timeline, i));
+    if (timeline.stream[i] === STREAM_TRANSFER) lines.push(...flow(timeline, i, labels, starts));
+  }
+  const head = JSON.stringify({ title: labels.title, stepTimeSec: run.stepTimeSec });
+  return `{"displayTimeUnit":"ms","otherData":${head},"traceEvents":[\n${lines.join(',\n')}\n]}\n`;
+}
+
+function metadata(pid: number, tid: number, name: string, value: string): string {
+  return JSON.stringify({ ph: 'M', pid, tid, name, args: { name: value } });
+}
+
+function sortIndex(pid: number): string {
+  return JSON.stringify({ ph: 'M', pid, tid: 0, name: 'process_sort_index', args: { sort_index: pid } });
+}
+
+function interval(t: Timeline, i: number): string {
+  const work = t.work[i];
+  const microbatch = t.microbatch[i];
+  const args: Record<string, number> = {};
+  if (t.virtualStage[i] >= 0) args.virtualStage = t.virtualStage[i];
+  if (microbatch >= 0) args.microbatch = microbatch;
+  return JSON.stringify({
+    ph: 'X',
+    pid: t.rank[i],
+    tid: t.stream[i],
+    name: microbatch >= 0 ? `${WORK_NAMES[work]} ${microbatch}` : WORK_NAMES[work],
+    cat: STREAM_NAMES[t.stream[i]],
+    cname: WORK_COLOURS[work],
+    ts: micro(t.startSec[i]),
+    dur: micro(t.endSec[i] - t.startSec[i]),
+    args,
+  });
+}
+
+/** Start of the compute part of every task, keyed by work, virtual stage and microbatch. */
+function taskStarts(t: Timeline, labels: TraceLabels): Map<number, number> {
+  const starts = new Map<number, number>();
+  const stages = labels.pp * labels.vpp;
+  for (let i = 0; i < t.count; i++) {
+    if (t.work[i] > WORK_BACKWARD || t.microbatch[i] < 0) continue;
+    const key = taskKey(t.work[i], t.virtualStage[i], t.microbatch[i], stages);
+    if (!starts.has(key)) starts.set(key, t.startSec[i]);
+  }
+  return starts;
+}
+
+function taskKey(work: number, virtualStage: number, microbatch: number, stages: number): number {
+  return (microbatch * stages + virtualStage) * 2 + work;
+}
+
+/** Arrow from the transfer to the task it feeds. */
+function flow(t: Timeline, i: number, labels: TraceLabels, starts: Map<number, number>): string[] {
+  const forward = t.work[i] === WORK_SEND_ACTIVATION;
+  if (!forward && t.work[i] !== WORK_SEND_GRADIENT) return [];
+  const target = t.virtualStage[i] + (forward ? 1 : -1);
+  const stages = labels.pp * labels.vpp;
+  const key = taskKey(forward ? WORK_FORWARD : WORK_BACKWARD, target, t.microbatch[i], stages);
+  const start = starts.get(key);
+  if (start === undefined) return [];
+  const arrow = { name: forward ? 'activation' : 'gradient', cat: 'flow', id: key };
+  return [
+    JSON.stringify({ ph: 's', ...arrow, pid: t.rank[i], tid: STREAM_TRANSFER, ts: micro(t.startSec[i]) }),
+    JSON.stringify({ ph: 'f', bp: 'e', ...arrow, pid: target % labels.pp, tid: 0, ts: micro(start) }),
+  ];
+}
+
+function micro(sec: number): number {
+  return Math.round(sec * 1e9) / 1e3;
+}
