@@ -24,7 +24,7 @@ export class Evaluator {
     private readonly context: SearchContext,
     private readonly method: string,
   ) {
-    this.startSec = context.clock();
+    this.startSec = context.budget.maxSec === Infinity ? 0 : context.clock();
   }
 
   /** Share of the budget used up, 0..1 and above. */

@@ -105,11 +105,9 @@ export class StageModel implements ChainCosts {
     const transient =
       policy.transientBytes.over(from, to) + this.gatheredBytes * table.segmentParameters.over(from, to);
     const cache = table.cacheBytes[to] - table.cacheBytes[from];
+    const dynamic = activation + transient;
     return (
-      this.denseBytes * dense +
-      this.expertBytes * expert +
-      cache +
-      (1 + FRAGMENTATION) * (activation + transient)
+      this.denseBytes * dense + this.expertBytes * expert + cache + dynamic + fragmentationBytes(dynamic)
     );
   }
 }

@@ -1,0 +1,107 @@
+/**
+ * Lower bounds on the step time. `lowerBoundSec` holds for EVERY plan of the stated space: the least, over all meshes
+ * and microbatch sizes, of what no plan with those degrees can beat.
+ *
+ * Per mesh and microbatch, with W the compute of one microbatch on all stages (no communication, nothing recomputed),
+ * M microbatches and pp ranks, as derived in `simulate/bound`:
+ *
+ *     T >= W;   T >= M * (costliest segment);   T >= W / (1 - (1 - 1/M)^pp), or M W / pp where ranks may interleave
+ *
+ * W comes from the cost tables (the efficiency that this very shard reaches) where tables are built, else from the
+ * model's FLOP at the best matmul rate of the fastest device, which no shard exceeds. All communication may hide.
+ */
+import type { Cluster } from '../cluster/types.js';
+import type { Precision } from '../cost/types.js';
+import type { PlanProblem } from '../simulate/types.js';
+import type { TableView } from '../simulate/table.js';
+import type { MeshDegrees } from './space.js';
+import { PlanSpace } from './space.js';
+import { StageModel } from './stageModel.js';
+
+/** Room for the rounding of sums. */
+const ROUNDING = 1 - 1e-6;
+
+/** Tables a bound may build unless told otherwise. */
+export const BOUND_TABLES = 256;
+
+/** A mesh and microbatch size with what no plan of them can beat. */
+export interface Cell {
+  readonly mesh: MeshDegrees;
+  readonly microbatch: number;
+  /** From FLOP and peak rates alone, seconds. */
+  readonly peakBoundSec: number;
+}
+
+/** Every mesh with every microbatch size, in the order of the space. */
+export function enumerateCells(space: PlanSpace): Cell[] {
+  const { problem } = space;
+  const rate = fastestFlopPerSec(problem.cluster, problem.precision);
+  const train = problem.phase === 'train';
+  const flop = problem.forwardFlopPerSequence + (train ? problem.backwardFlopPerSequence : 0);
+  const cells: Cell[] = [];
+  for (const mesh of space.meshes)
+    for (const microbatch of space.microbatches(mesh)) {
+      const workSec = (microbatch * flop) / (rate * mesh.tp * mesh.cp);
+      cells.push({ mesh, microbatch, peakBoundSec: pipelineBound(problem, mesh, microbatch, workSec, 0) });
+    }
+  return cells;
+}
+
+/** Bound of a cell from its cost tables: on a mixed cluster, as if all ran on the group that is fastest for it. */
+export function tableBoundSec(problem: PlanProblem, model: StageModel, cell: Cell): number {
+  const { mesh, microbatch } = cell;
+  let work = Infinity;
+  let widest = Infinity;
+  for (let group = 0; group < problem.cluster.groups.length; group++) {
+    const table: TableView = model.table({ ...mesh, microbatch }, group);
+    work = Math.min(work, table.computeSec[table.computeSec.length - 1]);
+    widest = Math.min(widest, table.widestSegmentSec);
+  }
+  return pipelineBound(problem, mesh, microbatch, work, widest);
+}
+
+/** What no order of work on a pipeline can beat, seconds; see the head of the file. */
+export function pipelineBound(
+  problem: PlanProblem,
+  mesh: MeshDegrees,
+  microbatch: number,
+  workSec: number,
+  widestSec: number,
+): number {
+  const { pp, dp } = mesh;
+  const microbatches = problem.globalBatch / (dp * microbatch);
+  const train = problem.phase === 'train';
+  const interleaves = microbatches % pp === 0 && problem.segmentation.segmentCount >= 2 * pp;
+  const share =
+    train && !interleaves ? 1 / (1 - Math.pow(1 - 1 / microbatches, pp)) : Math.max(1, microbatches / pp);
+  return ROUNDING * Math.max(workSec * share, microbatches * widestSec);
+}
+
+/**
+ * Lower bound on the step time of every plan of the space, seconds; Infinity when the space is empty.
+ *
+ * Cells are visited by ascending peak bound and their tables built, until a table's bound is below every peak bound to
+ * come, or `maxTables` have been built: then the next peak bound counts, which is lower but still holds.
+ */
+export function lowerBoundSec(problem: PlanProblem, maxTables = BOUND_TABLES): number {
+  const cells = enumerateCells(new PlanSpace(problem)).sort((a, b) => a.peakBoundSec - b.peakBoundSec);
+  const model = new StageModel(problem);
+  const built = new Set<string>();
+  const groups = problem.cluster.groups.length;
+  let bound = Infinity;
+  for (const cell of cells) {
+    if (cell.peakBoundSec >= bound) return bound;
+    const { tp, cp, ep, etp } = cell.mesh;
+    const key = [tp, cp, ep, etp, cell.microbatch].join();
+    if (!built.has(key) && (built.size + 1) * groups > maxTables) return cell.peakBoundSec;
+    built.add(key);
+    bound = Math.min(bound, Math.max(cell.peakBoundSec, tableBoundSec(problem, model, cell)));
+  }
+  return bound;
+}
+
+function fastestFlopPerSec(cluster: Cluster, precision: Precision): number {
+  let rate = 0;
+  for (const { device } of cluster.groups) rate = Math.max(rate, device.achievableFlopPerSec[precision]);
+  return rate;
+}

@@ -1,0 +1,19 @@
+/** Solvers by the name that the command line gives them. */
+import { PartitionError } from '../util/errors.js';
+import { exhaustiveSolver } from './exhaustive.js';
+import { greedySolver } from './greedy.js';
+import { randomSolver } from './random.js';
+import type { Solver } from './types.js';
+
+export const CLASSICAL_SOLVERS: readonly Solver[] = [randomSolver, greedySolver, exhaustiveSolver];
+
+/**
+ * @param solvers to choose from; the classical ones unless more are given
+ * @throws PartitionError usage, listing the names, when there is no such solver
+ */
+export function solverByName(name: string, solvers: readonly Solver[] = CLASSICAL_SOLVERS): Solver {
+  const found = solvers.find((s) => s.name === name);
+  if (found !== undefined) return found;
+  const names = solvers.map((s) => s.name).join(', ');
+  throw new PartitionError('usage', `expected one of ${names}, found ${name}`, '--method');
+}
