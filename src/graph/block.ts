@@ -12,8 +12,11 @@
  */
 import { isFloat } from '../model/dtype.js';
 import { isActivation, isLayout, type Anchor } from './anchors.js';
-import { composeFactors } from './compose.js';
+import type { FactorRule } from '../ops/types.js';
+import { composeFactors, type CompositeUse } from './compose.js';
 import { TensorRole, type Block, type BlockKind, type Graph } from './types.js';
+
+const USE: Readonly<Partial<Record<BlockKind, CompositeUse>>> = { attention: 'scores', groupedGemm: 'weights' };
 
 /**
  * @param nodes of the group, in topological order
@@ -30,9 +33,9 @@ export function makeBlock(
   const kind: BlockKind = anchor === null ? 'pointwise' : anchor.kind;
   const inputs = borderInputs(graph, nodes, partOf, part);
   const outputs = borderOutputs(graph, nodes, partOf, part);
-  const { rule, axis } = composeFactors(graph, nodes, inputs, outputs, kind === 'attention');
+  const { rule, axis } = composeFactors(graph, nodes, inputs, outputs, USE[kind]);
   const work = sumWork(graph, nodes, kind);
-  const kept = keptForBackward(graph, nodes, kind, inputs, outputs, partOf, part);
+  const kept = keptForBackward(graph, nodes, kind, inputs, outputs, partOf, part, rule);
   return {
     kind,
     nodes: Int32Array.from(nodes),
@@ -165,8 +168,10 @@ function keptForBackward(
   outputs: readonly number[],
   partOf: Int32Array,
   part: number,
+  rule: FactorRule,
 ): Kept {
   const named = new Set<number>();
+  const hasStatistics = rule.factors.some((f) => f.kind === 'normalized');
   let extraBytes = 0;
   let statistics = 0;
   let scores = 0;
@@ -177,7 +182,7 @@ function keptForBackward(
     for (let s = from; s < to; s++) named.add(graph.savedTensor[s]);
     extraBytes += graph.nodeExtraSavedBytes[n];
     const out = graph.outputTensor[graph.outputStart[n]];
-    if (graph.nodeKernel[n] === 'reduce' && graph.tensorNeedsGrad[out]) statistics += graph.tensorElements[out];
+    if (hasStatistics && graph.nodeKernel[n] === 'reduce' && graph.tensorNeedsGrad[out]) statistics += graph.tensorElements[out];
     if (graph.nodeKernel[n] === 'norm' && graph.tensorNeedsGrad[out]) {
       scores = graph.tensorElements[out];
       keys = graph.shapeDim[graph.shapeStart[out + 1] - 1] ?? 1;

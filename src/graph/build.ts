@@ -2,6 +2,7 @@
 import type { ModelProto } from '../model/types.js';
 import type { Dim } from '../ops/types.js';
 import { PartitionError } from '../util/errors.js';
+import { readNumbers } from '../model/tensor.js';
 import { assemble } from './assemble.js';
 import { chooseBinding, type Binding, type BindingOptions } from './binding.js';
 import { bodyFlop, capturedBy } from './bodies.js';
@@ -19,6 +20,9 @@ export interface BuildOptions extends BindingOptions {
   /** Default: inference for graphs with cached keys and values among their inputs, else training. */
   readonly phase?: 'train' | 'inference';
 }
+
+/** Constant tables up to this size are read to see whether they are causal masks. */
+const MAX_MASK_ELEMENTS = 1 << 22;
 
 /**
  * @throws PartitionError usage for an unbound symbol that a cost depends on, input for a contradictory model, infeasible
@@ -60,6 +64,10 @@ function makeSpec(inferred: Inferred, binding: Binding, options: BuildOptions, n
       return type !== null && type.kind === 'tensor' ? type.dtype : 0;
     },
     known: (v) => inferred.known[v],
+    table: (v) => {
+      const tensor = inferred.initializers.get(v);
+      return tensor === undefined ? null : (readNumbers(tensor, MAX_MASK_ELEMENTS) ?? undefined);
+    },
   });
 
   const tensors: TensorSpec[] = [];

@@ -23,6 +23,11 @@ export interface MaskGraph {
   shape(value: number): Shape | null;
   dtype(value: number): DType;
   known(value: number): KnownValue | null;
+  /**
+   * Elements of a constant too large to be known; `null` when it is no constant, `undefined` when it is one whose data is not
+   * at hand.
+   */
+  table(value: number): ArrayLike<number> | null | undefined;
 }
 
 const NONE = 0;
@@ -46,7 +51,10 @@ export function findTriangular(graph: MaskGraph): Uint8Array {
     if (v < 0 || checked[v]) return;
     checked[v] = 1;
     const known = graph.known(v);
-    if (known === null) return;
+    if (known === null) {
+      state[v] = largeTableState(graph, v);
+      return;
+    }
     if (state[v] === NONE) state[v] = tableState(known);
     if (isConsecutive(known)) positions[v] = 1;
   };
@@ -137,6 +145,34 @@ function compareState(graph: MaskGraph, opType: string, a: number, b: number): n
 
 function runsAlongLast(shape: Shape | null): boolean {
   return shape !== null && shape.length > 0 && shape[shape.length - 1] !== 1;
+}
+
+/**
+ * A constant mask beyond the size that inference follows. Where its data is not at hand (weights left out of the file), a
+ * square boolean table can hardly be anything but causal: one that is the same for all samples and hides nothing would be
+ * pointless.
+ */
+function largeTableState(graph: MaskGraph, v: number): number {
+  const shape = graph.shape(v);
+  const rank = shape?.length ?? 0;
+  if (shape === null || rank < 2 || shape[rank - 1] !== shape[rank - 2] || shape[rank - 1] === 1) return NONE;
+  for (let d = 0; d < rank - 2; d++) if (shape[d] !== 1) return NONE;
+  const dtype = graph.dtype(v);
+  const table = graph.table(v);
+  if (table === null) return NONE;
+  if (table === undefined) return dtype === DType.BOOL ? TRIANGLE : NONE;
+  return isTriangle(table, shape[rank - 1] as number) ? TRIANGLE : NONE;
+}
+
+function isTriangle(elements: ArrayLike<number>, columns: number): boolean {
+  const low = elements[0];
+  const high = elements[1];
+  if (low === high) return false;
+  for (let i = 0; i < elements.length; i++) {
+    const column = i % columns;
+    if (elements[i] !== (column <= (i - column) / columns ? low : high)) return false;
+  }
+  return true;
 }
 
 /** A constant whose trailing two dimensions form a triangle: equal below and on the diagonal, something else above it. */

@@ -19,6 +19,12 @@ export interface Composite {
   readonly axis: Uint8Array;
 }
 
+/**
+ * What partial sums used up inside a group are: small statistics of rows (a split costs their all-reduce), the scores of an
+ * attention (too large: no split), or weights fetched from a table (the rows' owners compute: a lookup as before).
+ */
+export type CompositeUse = 'statistics' | 'scores' | 'weights';
+
 /** Union-find over factors that can be divided: a divided class is the sequence of its two parts. */
 class Classes {
   readonly parent: number[] = [];
@@ -104,15 +110,14 @@ class Classes {
  * @param nodes node ids of the block, in topological order
  * @param inputs tensors that enter it
  * @param outputs tensors that leave it
- * @param wholeContractions a contraction used up inside may not be split (the scores of an attention), rather than cost an
- *   all-reduce of statistics
+ * @param use what a partial sum used up inside stands for
  */
 export function composeFactors(
   graph: Graph,
   nodes: ArrayLike<number>,
   inputs: ArrayLike<number>,
   outputs: ArrayLike<number>,
-  wholeContractions = false,
+  use: CompositeUse = 'statistics',
 ): Composite {
   const classes = new Classes();
   const base: number[] = [];
@@ -143,7 +148,7 @@ export function composeFactors(
     for (let s = graph.outputStart[n]; s < graph.outputStart[n + 1]; s++)
       visit(graph.outputTensor[s], rule.outputs[s - graph.outputStart[n]]);
   }
-  const kinds = collectKinds(graph, nodes, outputs, classes, base, wholeContractions);
+  const kinds = collectKinds(graph, nodes, outputs, classes, base, use);
   for (const ids of broken) for (const leaf of classes.leaves(ids, [])) kinds.set(leaf, 'whole');
   return emit(graph, nodes, inputs, outputs, classes, base, kinds, layoutOf);
 }
@@ -157,7 +162,7 @@ function collectKinds(
   outputs: ArrayLike<number>,
   classes: Classes,
   base: readonly number[],
-  wholeContractions: boolean,
+  use: CompositeUse,
 ): Map<number, FactorKind> {
   const kinds = new Map<number, FactorKind>();
   const leaving = new Set<number>();
@@ -181,11 +186,12 @@ function collectKinds(
       let kind = rule.factors[f].kind;
       const sums = kind === 'contraction' || kind === 'lookup';
       const leaves = classes.leaves([base[k] + f], []);
-      if (sums && !passes[k]) kind = wholeContractions ? 'whole' : 'normalized';
+      const fetched = use === 'weights' && kind === 'lookup';
+      if (sums && !passes[k] && !fetched) kind = use === 'scores' ? 'whole' : 'normalized';
       for (const leaf of leaves) {
         let own = kind;
         // Summed here and yet present in the result: a statistic of it was used.
-        if (sums && passes[k] && inOutputs.has(leaf)) own = wholeContractions ? 'whole' : 'normalized';
+        if (sums && passes[k] && inOutputs.has(leaf)) own = use === 'scores' ? 'whole' : 'normalized';
         const old = kinds.get(leaf);
         if (old === undefined || STRENGTH[own] > STRENGTH[old]) kinds.set(leaf, own);
       }

@@ -111,7 +111,36 @@ class Grouping {
       for (const n of nodes) this.groupOf[n] = group;
       this.count[group] += nodes.length;
     }
+    this.mergeSources();
     this.moveLayouts();
+  }
+
+  /** A group that nothing computed feeds, read by one memory-bound group only, becomes part of it. */
+  private mergeSources(): void {
+    const { graph } = this;
+    const fed = new Uint8Array(this.parent.length);
+    // Reader of each group: -1 none, -2 several or an output of the model.
+    const reader = new Int32Array(this.parent.length).fill(-1);
+    for (let n = 0; n < graph.nodeCount; n++) {
+      const g = this.find(this.groupOf[n]);
+      for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
+        const t = graph.inputTensor[s];
+        const p = t < 0 ? -1 : graph.producer[t];
+        if (p < 0) continue;
+        const from = this.find(this.groupOf[p]);
+        if (from === g) continue;
+        fed[g] = 1;
+        reader[from] = reader[from] === -1 || reader[from] === g ? g : -2;
+      }
+    }
+    for (const t of graph.graphOutputs) if (graph.producer[t] >= 0) reader[this.find(this.groupOf[graph.producer[t]])] = -2;
+    for (let g = 0; g < this.parent.length; g++) {
+      const into = reader[g];
+      if (this.parent[g] !== g || fed[g] || into < 0 || this.anchor[g] !== null || this.anchor[into] !== null) continue;
+      if (this.count[g] + this.count[into] > MAX_GROUP || this.find(into) === g) continue;
+      this.parent[g] = this.find(into);
+      this.count[this.find(into)] += this.count[g];
+    }
   }
 
   /** Group for a memory-bound operator: joins all the highest-level groups that feed it, or starts one above them. */

@@ -1,0 +1,81 @@
+/**
+ * Where a chain of blocks may be cut: how much is alive at each position, and the positions where little is.
+ */
+import { isFloat } from '../model/dtype.js';
+import { TensorRole, type Block, type Graph } from './types.js';
+
+/** Blocks looked at on either side of a candidate. */
+const WINDOW = 16;
+
+/**
+ * Float elements alive between block p-1 and block p (index p; 0 at both ends), each piece of memory once. Weights,
+ * constants and the model's inputs are not counted, nor is what no weight has touched (masks, rotary tables): every device
+ * computes those itself.
+ */
+export function aliveElements(graph: Graph, blocks: readonly Block[]): Float64Array {
+  const count = blocks.length;
+  const home = new Int32Array(graph.tensorCount).fill(-1);
+  const last = new Int32Array(graph.tensorCount).fill(-1);
+  const weighted = dependsOnWeights(graph, blocks);
+  blocks.forEach((block, b) => {
+    for (const t of block.outputs) {
+      const root = graph.storage[t];
+      if (home[root] < 0) home[root] = b;
+    }
+    for (const t of block.inputs) last[graph.storage[t]] = b;
+  });
+  const change = new Float64Array(count + 2);
+  for (let t = 0; t < graph.tensorCount; t++) {
+    if (home[t] < 0 || last[t] <= home[t] || !weighted[home[t]] || !isFloat(graph.tensorDtype[t])) continue;
+    change[home[t] + 1] += graph.tensorElements[t];
+    change[last[t] + 1] -= graph.tensorElements[t];
+  }
+  const alive = new Float64Array(count + 1);
+  for (let p = 1; p <= count; p++) alive[p] = alive[p - 1] + change[p];
+  alive[count] = 0;
+  return alive;
+}
+
+/** Per block: 1 when a weight is among its inputs or its ancestors' (all ones when the graph has no weights). */
+function dependsOnWeights(graph: Graph, blocks: readonly Block[]): Uint8Array {
+  const weighted = new Uint8Array(blocks.length);
+  const touched = new Uint8Array(graph.tensorCount);
+  let any = false;
+  blocks.forEach((block, b) => {
+    for (const t of block.inputs) if (graph.tensorRole[t] === TensorRole.PARAMETER || touched[t]) weighted[b] = 1;
+    if (!weighted[b]) return;
+    any = true;
+    for (const t of block.outputs) touched[t] = 1;
+  });
+  return any ? weighted : weighted.fill(1);
+}
+
+/**
+ * Positions where no more is alive than anywhere in the window before, or than anywhere in the window after. Asking for one
+ * side only lets a decoder be cut beside its encoder, whose output stays alive throughout.
+ */
+export function cutPositions(alive: Float64Array): number[] {
+  const end = alive.length - 1;
+  const before = slidingMinimum(alive, false);
+  const after = slidingMinimum(alive, true);
+  const cuts: number[] = [];
+  for (let p = 1; p < end; p++) if (alive[p] <= before[p] || alive[p] <= after[p]) cuts.push(p);
+  return cuts;
+}
+
+/** Minimum over the window that ends (or begins) at each position. */
+function slidingMinimum(values: Float64Array, forward: boolean): Float64Array {
+  const n = values.length;
+  const minimum = new Float64Array(n);
+  const queue = new Int32Array(n);
+  let head = 0;
+  let tail = 0;
+  for (let k = 0; k < n; k++) {
+    const i = forward ? n - 1 - k : k;
+    while (tail > head && values[queue[tail - 1]] >= values[i]) tail--;
+    queue[tail++] = i;
+    if (Math.abs(queue[head] - i) > WINDOW) head++;
+    minimum[i] = values[queue[head]];
+  }
+  return minimum;
+}

@@ -1,0 +1,227 @@
+/**
+ * The planning chain: blocks gathered into segments, equal segments into classes.
+ *
+ * 1. The chain is cut at all positions where little is alive (residual stream): the pieces are units, e.g. the attention
+ *    half and the feed-forward half of a layer.
+ * 2. Units are compared by their heavy kernels alone, which are the same in the first layer as in the others, and repeated
+ *    sequences of units are found: layers. In a period that holds several layers of different kinds (dense, then experts) each
+ *    layer becomes a segment.
+ * 3. What lies outside of repetitions (embedding, head and loss, a graph that repeats nothing) is cut by work.
+ * 4. Segments that are equal in every detail - operators, shapes, factors, wiring - share a class. Names play no part.
+ */
+import { aliveElements, cutPositions } from './cuts.js';
+import { findRuns, type Run } from './runs.js';
+import { segmentKeys } from './segment_key.js';
+import { TensorRole, type Block, type Graph, type Segmentation } from './types.js';
+
+/** Pieces that a graph without repetition is cut into, about. */
+const PIECES = 64;
+/** More segments than this are joined by twos, threes, ...: planning time grows with their number. */
+const MAX_SEGMENTS = 1024;
+/** FLOP that take as long as moving one element: work in one unit of account. */
+const FLOP_PER_ELEMENT = 100;
+
+export function segment(graph: Graph, blocks: readonly Block[]): Segmentation {
+  const alive = aliveElements(graph, blocks);
+  const starts = limitSegments(segmentStarts(graph, blocks, alive));
+  const segmentCount = starts.length;
+  const blockStart = Int32Array.from([...starts, blocks.length]);
+  const keys = segmentKeys(graph, blocks, blockStart);
+  const classOf = new Map<string, number>();
+  const classSegment: number[] = [];
+  const classSize: number[] = [];
+  const segmentClass = Int32Array.from(keys, (key, s) => {
+    let c = classOf.get(key);
+    if (c === undefined) {
+      c = classSegment.push(s) - 1;
+      classSize.push(0);
+      classOf.set(key, c);
+    }
+    classSize[c]++;
+    return c;
+  });
+  return {
+    blocks,
+    segmentCount,
+    segmentClass,
+    blockStart,
+    classCount: classSize.length,
+    classSegment: Int32Array.from(classSegment),
+    classSize: Int32Array.from(classSize),
+    cutElements: Float64Array.from(starts, (b) => alive[b]),
+    ...sharedParameters(graph, blocks, blockStart),
+    layers: countLayers(blocks, blockStart, classSegment, classSize),
+  };
+}
+
+function workOf(block: Block): number {
+  return block.flop + FLOP_PER_ELEMENT * block.touchedElements;
+}
+
+/** First block of each segment, ascending, the first 0. */
+function segmentStarts(graph: Graph, blocks: readonly Block[], alive: Float64Array): number[] {
+  if (blocks.length === 0) return [];
+  const unitStart = [0, ...cutPositions(alive)];
+  const units = unitStart.length;
+  const endOf = (u: number): number => (u + 1 < units ? unitStart[u + 1] : blocks.length);
+  const ids = new Map<string, number>();
+  const classes = new Int32Array(units);
+  const work = new Float64Array(units);
+  const hasAttention = new Uint8Array(units);
+  for (let u = 0; u < units; u++) {
+    const parts: string[] = [];
+    for (let b = unitStart[u]; b < endOf(u); b++) {
+      const block = blocks[b];
+      work[u] += workOf(block);
+      if (block.kind === 'attention') hasAttention[u] = 1;
+      if (isHeavy(block)) parts.push(heavyKey(block));
+    }
+    if (parts.length === 0) for (let b = unitStart[u]; b < endOf(u); b++) parts.push(lightKey(graph, blocks[b]));
+    const key = parts.join(';');
+    const id = ids.get(key) ?? ids.size;
+    ids.set(key, id);
+    classes[u] = id;
+  }
+  let total = 0;
+  for (let u = 0; u < units; u++) total += work[u];
+  // Prefer to start a layer where least is alive, and then with its attention.
+  const phase = (u: number): number => alive[unitStart[u]] * 2 + (hasAttention[u] ? 0 : 1);
+  const runs = findRuns(classes, work, phase, 1e-3);
+  const starts: number[] = [];
+  let at = 0;
+  for (const run of runs) {
+    cutByWork(at, run.from, unitStart, work, total, starts);
+    for (const u of layersOf(run, classes, (v) => alive[unitStart[v]])) starts.push(unitStart[u]);
+    at = run.to;
+  }
+  cutByWork(at, units, unitStart, work, total, starts);
+  return starts;
+}
+
+function isHeavy(block: Block): boolean {
+  return block.kind === 'gemm' || block.kind === 'conv' || block.kind === 'attention' || block.kind === 'groupedGemm';
+}
+
+function heavyKey(block: Block): string {
+  const sizes = block.factors.factors.map((f) => `${String(f.size)}${f.kind[0]}`).sort();
+  return `${block.kind}:${sizes.join(',')}`;
+}
+
+function lightKey(graph: Graph, block: Block): string {
+  return `${block.kind}:${Array.from(block.nodes, (n) => graph.nodeOp[n]).join(',')}:${String(block.touchedElements)}`;
+}
+
+/**
+ * First unit of each layer of a run. A period in which the same unit comes several times holds several layers: they start at
+ * its most frequent unit when the period does, or end with it when the period does, provided that no more is alive there.
+ */
+function layersOf(run: Run, classes: Int32Array, aliveAt: (unit: number) => number): number[] {
+  const { from, to, period } = run;
+  const frequency = new Map<number, number>();
+  for (let u = from; u < from + period; u++) frequency.set(classes[u], (frequency.get(classes[u]) ?? 0) + 1);
+  const most = Math.max(...frequency.values());
+  const first = classes[from];
+  const last = classes[from + period - 1];
+  const offsets = [0];
+  const enough = (u: number): boolean => aliveAt(u) <= aliveAt(from + (from === 0 ? period : 0)) * 1.01;
+  if (most > 1) {
+    for (let o = 1; o < period; o++) {
+      const begins = frequency.get(first) === most && classes[from + o] === first;
+      const follows = frequency.get(first) !== most && frequency.get(last) === most && classes[from + o - 1] === last;
+      if ((begins || follows) && enough(from + o)) offsets.push(o);
+    }
+  }
+  const starts: number[] = [];
+  for (let u = from; u < to; u += period) for (const o of offsets) starts.push(u + o);
+  return starts;
+}
+
+/** Cuts units [from, to) into segments of about total/PIECES work each. */
+function cutByWork(
+  from: number,
+  to: number,
+  unitStart: readonly number[],
+  work: Float64Array,
+  total: number,
+  starts: number[],
+): void {
+  if (from >= to) return;
+  const target = total / PIECES;
+  let rest = 0;
+  for (let u = from; u < to; u++) rest += work[u];
+  let sum = 0;
+  for (let u = from; u < to; u++) {
+    if (u === from) starts.push(unitStart[u]);
+    else if (sum >= target && rest >= target / 2) {
+      starts.push(unitStart[u]);
+      sum = 0;
+    }
+    sum += work[u];
+    rest -= work[u];
+  }
+}
+
+/** Joins neighbours when there are too many, the same number everywhere so that equal ones stay equal. */
+function limitSegments(starts: readonly number[]): number[] {
+  const step = Math.ceil(starts.length / MAX_SEGMENTS);
+  return starts.filter((_, i) => i % step === 0);
+}
+
+/** Segments of the repeated class that holds most work; 0 when nothing heavy repeats. */
+function countLayers(
+  blocks: readonly Block[],
+  blockStart: Int32Array,
+  classSegment: readonly number[],
+  classSize: readonly number[],
+): number {
+  let layers = 0;
+  let most = 0;
+  classSize.forEach((size, c) => {
+    if (size < 2) return;
+    const s = classSegment[c];
+    let work = 0;
+    let heavy = false;
+    for (let b = blockStart[s]; b < blockStart[s + 1]; b++) {
+      work += workOf(blocks[b]);
+      if (isHeavy(blocks[b])) heavy = true;
+    }
+    if (!heavy || work * size <= most) return;
+    most = work * size;
+    layers = size;
+  });
+  return layers;
+}
+
+/** Weights that several segments read (tied embeddings, shared layers). */
+function sharedParameters(
+  graph: Graph,
+  blocks: readonly Block[],
+  blockStart: Int32Array,
+): Pick<Segmentation, 'sharedParameter' | 'sharedStart' | 'sharedSegment'> {
+  const segmentsOf = new Map<number, number[]>();
+  for (let s = 0; s + 1 < blockStart.length; s++) {
+    for (let b = blockStart[s]; b < blockStart[s + 1]; b++) {
+      for (const t of blocks[b].inputs) {
+        if (graph.tensorRole[t] !== TensorRole.PARAMETER) continue;
+        const root = graph.storage[t];
+        const list = segmentsOf.get(root);
+        if (list === undefined) segmentsOf.set(root, [s]);
+        else if (list[list.length - 1] !== s) list.push(s);
+      }
+    }
+  }
+  const sharedParameter: number[] = [];
+  const sharedStart = [0];
+  const sharedSegment: number[] = [];
+  for (const [t, list] of [...segmentsOf].sort((a, b) => a[0] - b[0])) {
+    if (list.length < 2) continue;
+    sharedParameter.push(t);
+    sharedSegment.push(...list);
+    sharedStart.push(sharedSegment.length);
+  }
+  return {
+    sharedParameter: Int32Array.from(sharedParameter),
+    sharedStart: Int32Array.from(sharedStart),
+    sharedSegment: Int32Array.from(sharedSegment),
+  };
+}
