@@ -8,6 +8,7 @@ import {
   jsonSchema,
   nullable,
   object,
+  optional,
   quantity,
   text,
 } from './shape.js';
