@@ -57,16 +57,34 @@ function kernelShape(ctx: InferContext, weight: Shape | null, rank: number): Sha
     : given.map((k, i) => unify(ctx, k, weight[i + 2], `kernel axis ${String(i)}`));
 }
 
+/**
+ * NHWC kernels are documented with [M, C/group, kernel...] weights, and written with [M, kernel..., C/group] by some
+ * tools: told apart by which axis fits the input's channels.
+ */
+function weightLast<T extends Dim>(w: readonly T[], channels: T, group: number, form: ConvForm): boolean {
+  if (!form.channelsLast || w.length < 3) return false;
+  return mul(w[1], group) !== channels && mul(w[w.length - 1], group) === channels;
+}
+
+/** [M, C/group, kernel...] of a concrete operator's weight. */
+function weightOf(op: OpInstance, form: ConvForm): { shape: readonly number[]; last: boolean } {
+  const w = op.inputShape(form.weight) ?? [1, 1];
+  const x = channelsFirst(op.inputShape(form.input) ?? [1, 1], form.channelsLast);
+  const last = weightLast(w, x[1], op.attrs.int('group', 1), form);
+  return { shape: channelsFirst(w, last), last };
+}
+
 /** Shape of a convolution's output. @throws PartitionError when channels, groups or ranks contradict */
 export function convShape(ctx: InferContext, form = CONV): Shape | null {
   const stored = ranked(ctx, form.input, 2);
-  const w = ranked(ctx, form.weight, 2);
+  const weight = ranked(ctx, form.weight, 2);
   if (stored === null) return null;
   const x = channelsFirst(stored, form.channelsLast);
   const rank = x.length - 2;
+  const group = ctx.attrs.int('group', 1);
+  const w = weight === null ? null : channelsFirst(weight, weightLast(weight, x[1], group, form));
   if (w !== null && w.length !== x.length)
     ctx.fail(`weight: expected rank ${String(x.length)} as the input has, found rank ${String(w.length)}`);
-  const group = ctx.attrs.int('group', 1);
   if (group <= 0) ctx.fail(`attribute group: expected a positive integer, found ${String(group)}`);
   if (w !== null) {
     unify(ctx, mul(w[1], group), x[1], 'input channels');
@@ -80,7 +98,7 @@ export function convShape(ctx: InferContext, form = CONV): Shape | null {
 }
 
 export function convWork(op: OpInstance, form = CONV): Work {
-  const w = op.inputShape(form.weight) ?? [1, 1];
+  const w = weightOf(op, form).shape;
   return { flop: 2 * outputElements(op) * countOf(w.slice(1)), kernel: 'conv' };
 }
 
@@ -88,7 +106,7 @@ export function convWork(op: OpInstance, form = CONV): Work {
 export function convFactors(op: OpInstance, form = CONV, vectors: readonly number[] = []): FactorRule {
   const b = new FactorBuilder(op);
   const x = channelsFirst(op.inputShape(form.input) ?? [1, 1], form.channelsLast);
-  const w = op.inputShape(form.weight) ?? [1, 1];
+  const { shape: w, last } = weightOf(op, form);
   const group = op.attrs.int('group', 1);
   const n = b.parallel(x[0]);
   const g = group > 1 ? [b.parallel(group)] : [];
@@ -100,7 +118,7 @@ export function convFactors(op: OpInstance, form = CONV, vectors: readonly numbe
   const layoutY: Layout = [[n], [...g, out], ...b.each(y.slice(2), 'whole').map((f) => [f])];
   const inputs: Layout[] = [];
   inputs[form.input] = channelsBack(layoutX, form.channelsLast);
-  inputs[form.weight] = layoutW;
+  inputs[form.weight] = channelsBack(layoutW, last);
   const hasBias = form.bias >= 0 && op.inputShape(form.bias) !== null;
   if (form.bias >= 0) inputs[form.bias] = [[...g, out]];
   for (const i of vectors) inputs[i] = [[...g, out]];

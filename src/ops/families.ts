@@ -21,6 +21,18 @@ import { family as softmax } from './softmax.js';
 import { family as dropout } from './dropout.js';
 import { family as attention } from './attention.js';
 import { family as microsoftAttention } from './microsoft_attention.js';
+import { family as quantize } from './quantize.js';
+import { family as rnn } from './rnn.js';
+import { family as loss } from './loss.js';
+import { family as random } from './random.js';
+import { family as image } from './image.js';
+import { family as signal } from './signal.js';
+import { family as moe } from './moe.js';
+import { family as microsoftNorm } from './microsoft_norm.js';
+import { family as microsoftActivation } from './microsoft_activation.js';
+import { family as microsoftQuant } from './microsoft_quant.js';
+import { family as microsoftMisc } from './microsoft_misc.js';
+import { family as microsoftTraining } from './microsoft_training.js';
 import type { OpFamily } from './types.js';
 
 export const FAMILIES: readonly OpFamily[] = [
@@ -46,4 +58,16 @@ export const FAMILIES: readonly OpFamily[] = [
   dropout,
   attention,
   microsoftAttention,
+  quantize,
+  rnn,
+  loss,
+  random,
+  image,
+  signal,
+  moe,
+  microsoftNorm,
+  microsoftActivation,
+  microsoftQuant,
+  microsoftMisc,
+  microsoftTraining,
 ];
