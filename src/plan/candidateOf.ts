@@ -2,6 +2,8 @@
 import type { Graph, Segmentation } from '../graph/types.js';
 import { RECOMPUTE_POLICIES } from '../parallel/recompute.js';
 import { PartitionError } from '../util/errors.js';
+import { checkCandidate } from './candidate.js';
+import type { CandidateLimits } from './candidate.js';
 import type { AxisOrder, Candidate, Plan } from './types.js';
 
 /**
@@ -28,7 +30,7 @@ export function candidateOf(plan: Plan, graph: Graph, segmentation: Segmentation
   const recompute = new Uint8Array(segmentation.classCount);
   for (const c of plan.classes) recompute[c.id] = RECOMPUTE_POLICIES.indexOf(c.recompute);
   const { dpReplicate, dpShard, tp, pp, vpp, cp, ep, etp } = plan.degrees;
-  return {
+  const candidate: Candidate = {
     dpReplicate,
     dpShard,
     tp,
@@ -44,6 +46,19 @@ export function candidateOf(plan: Plan, graph: Graph, segmentation: Segmentation
     recompute,
     stageStart: Int32Array.from([...byStage.map((s) => s.firstSegment), segmentation.segmentCount]),
   };
+  // Whether the degrees suit the model shows when it is priced; here the plan must agree with itself.
+  const limits: CandidateLimits = {
+    devices: plan.cluster.devices,
+    phase: plan.phase,
+    globalBatch: plan.globalBatch,
+    maxCp: cp,
+    experts: ep * etp > 1 ? Math.max(2, ep) : 1,
+    tpChoices: [tp, etp],
+    segmentation,
+  };
+  const fault = checkCandidate(limits, candidate);
+  if (fault !== null) throw new PartitionError('input', fault, where, 'the plan contradicts itself');
+  return candidate;
 }
 
 /** The pipeline axis is outermost or inside data parallelism. */

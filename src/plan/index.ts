@@ -4,7 +4,7 @@ export * from './candidate.js';
 export { buildPlan, clusterDigest, opNames, planDegrees } from './build.js';
 export type { PlanOrigin, PlanPrice, PlanSetting } from './build.js';
 export { decodePlan, encodePlan } from './codec.js';
-export { candidateOfPlan } from './restore.js';
+export { candidateOf } from './candidateOf.js';
 export { diffPlans } from './diff.js';
 export type { PlanDifference } from './diff.js';
 export { planJsonSchema } from './schema.js';

@@ -8,5 +8,4 @@ export type { Explanation, RankExplanation, RankTime } from './explain.js';
 export { DEFAULT_OVERLAP } from './overlap.js';
 export type { OverlapProfile } from './overlap.js';
 export { Timeline } from './timeline.js';
-export { traceJson } from './trace.js';
-export type { TraceLabels } from './trace.js';
+export { chromeTrace } from './trace.js';

@@ -37,20 +37,13 @@ const WORK_COLOURS = [
   'rail_animation',
 ];
 
-/** Sizes and labels of the run, for the head of the trace. */
-export interface TraceLabels {
-  readonly title: string;
-  readonly pp: number;
-  readonly vpp: number;
-}
-
 /**
  * The trace as JSON text, one event a line. Times are microseconds with nanosecond digits; the same run gives the same
  * text.
  *
  * @param run an engine run that recorded its timeline
  */
-export function traceJson(run: EngineRun, labels: TraceLabels): string {
+export function chromeTrace(run: EngineRun, title = 'one step of a pipeline'): string {
   const { timeline } = run;
   invariant(timeline !== null, 'a trace needs a run that was recorded');
   const lines: string[] = [];
@@ -58,12 +51,12 @@ export function traceJson(run: EngineRun, labels: TraceLabels): string {
     lines.push(metadata(r, 0, 'process_name', `pipeline rank ${r}`), sortIndex(r));
     STREAM_NAMES.forEach((name, stream) => lines.push(metadata(r, stream, 'thread_name', name)));
   }
-  const starts = taskStarts(timeline, labels);
+  const starts = taskStarts(timeline);
   for (let i = 0; i < timeline.count; i++) {
     lines.push(interval(timeline, i));
-    if (timeline.stream[i] === STREAM_TRANSFER) lines.push(...flow(timeline, i, labels, starts));
+    if (timeline.stream[i] === STREAM_TRANSFER) lines.push(...flow(timeline, i, run.rankCount, starts));
   }
-  const head = JSON.stringify({ title: labels.title, stepTimeSec: run.stepTimeSec });
+  const head = JSON.stringify({ title, stepTimeSec: run.stepTimeSec });
   return `{"displayTimeUnit":"ms","otherData":${head},"traceEvents":[\n${lines.join(',\n')}\n]}\n`;
 }
 
@@ -95,34 +88,33 @@ function interval(t: Timeline, i: number): string {
 }
 
 /** Start of the compute part of every task, keyed by work, virtual stage and microbatch. */
-function taskStarts(t: Timeline, labels: TraceLabels): Map<number, number> {
+function taskStarts(t: Timeline): Map<number, number> {
   const starts = new Map<number, number>();
-  const stages = labels.pp * labels.vpp;
   for (let i = 0; i < t.count; i++) {
     if (t.work[i] > WORK_BACKWARD || t.microbatch[i] < 0) continue;
-    const key = taskKey(t.work[i], t.virtualStage[i], t.microbatch[i], stages);
+    const key = taskKey(t.work[i], t.virtualStage[i], t.microbatch[i]);
     if (!starts.has(key)) starts.set(key, t.startSec[i]);
   }
   return starts;
 }
 
-function taskKey(work: number, virtualStage: number, microbatch: number, stages: number): number {
-  return (microbatch * stages + virtualStage) * 2 + work;
+/** Virtual stages are at most the segments of a model, far below 2^24. */
+function taskKey(work: number, virtualStage: number, microbatch: number): number {
+  return (microbatch * 2 ** 24 + virtualStage) * 2 + work;
 }
 
 /** Arrow from the transfer to the task it feeds. */
-function flow(t: Timeline, i: number, labels: TraceLabels, starts: Map<number, number>): string[] {
+function flow(t: Timeline, i: number, pp: number, starts: Map<number, number>): string[] {
   const forward = t.work[i] === WORK_SEND_ACTIVATION;
   if (!forward && t.work[i] !== WORK_SEND_GRADIENT) return [];
   const target = t.virtualStage[i] + (forward ? 1 : -1);
-  const stages = labels.pp * labels.vpp;
-  const key = taskKey(forward ? WORK_FORWARD : WORK_BACKWARD, target, t.microbatch[i], stages);
+  const key = taskKey(forward ? WORK_FORWARD : WORK_BACKWARD, target, t.microbatch[i]);
   const start = starts.get(key);
   if (start === undefined) return [];
   const arrow = { name: forward ? 'activation' : 'gradient', cat: 'flow', id: key };
   return [
     JSON.stringify({ ph: 's', ...arrow, pid: t.rank[i], tid: STREAM_TRANSFER, ts: micro(t.startSec[i]) }),
-    JSON.stringify({ ph: 'f', bp: 'e', ...arrow, pid: target % labels.pp, tid: 0, ts: micro(start) }),
+    JSON.stringify({ ph: 'f', bp: 'e', ...arrow, pid: target % pp, tid: 0, ts: micro(start) }),
   ];
 }
 
