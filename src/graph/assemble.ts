@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { dtypeBytes } from '../model/dtype.js';
 import { factorsOf, workOf } from '../ops/defaults.js';
-import type { FactorRule, KernelKind } from '../ops/types.js';
+import type { FactorRule, KernelKind, Work } from '../ops/types.js';
 import { findAttention } from './attention.js';
 import { propagateAxes } from './axes.js';
 import { computeGradients } from './backward.js';
@@ -29,7 +29,7 @@ export function assemble(spec: GraphSpec, lossNode: number): Graph {
   for (const n of order) {
     const node = nodes[n];
     const instance = new SpecInstance(node, tensors, parameterLike);
-    const work = workOf(node.rule, instance);
+    const work = isIdleCast(spec, n) ? IDLE : workOf(node.rule, instance);
     kernels[n] = work.kernel;
     flop[n] = work.flop + node.bodyFlop;
     touched[n] = work.touchedElements ?? (work.kernel === 'view' ? 0 : elementsAround(spec, n));
@@ -151,6 +151,15 @@ export function assemble(spec: GraphSpec, lossNode: number): Graph {
   };
   markCausal(graph, spec, order);
   return graph;
+}
+
+const IDLE: Work = { flop: 0, kernel: 'view' };
+
+/** A cast to the type that its input has already, as exporters leave behind. */
+function isIdleCast(spec: GraphSpec, n: number): boolean {
+  const { opType, domain, inputs, outputs } = spec.nodes[n];
+  if (domain !== '' || (opType !== 'Cast' && opType !== 'CastLike')) return false;
+  return spec.tensors[inputs[0]].dtype === spec.tensors[outputs[0]].dtype;
 }
 
 /** Live nodes, in an order that depends on the structure only: a depth-first walk back from the loss and the outputs. */

@@ -52,7 +52,7 @@ export function findTriangular(graph: MaskGraph): Uint8Array {
     checked[v] = 1;
     const known = graph.known(v);
     if (known === null) {
-      state[v] = largeTableState(graph, v);
+      if (state[v] === NONE) state[v] = largeTableState(graph, v);
       return;
     }
     if (state[v] === NONE) state[v] = tableState(known);

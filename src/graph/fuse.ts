@@ -9,7 +9,8 @@
  *     x --+-- norm --- product --+-- add          level of the add's inputs: x 0, product 3: it joins neither
  *         +----------------------+
  *
- * A residual addition ends its group: what it writes must go to memory for the next addition anyway, and layers are cut there.
+ * A residual addition ends its group, and so does what feeds a residual stream: it must go to memory for the next addition
+ * anyway, and layers are cut there.
  * Layout changes cost nothing; they move to the kernel that reads them when there is one, else stay with the one that writes.
  */
 import { findAnchors, isActivation, isLayout, type Anchor } from './anchors.js';
@@ -166,13 +167,14 @@ class Grouping {
     }
     const group = joined < 0 ? this.newGroup(highest + 1, null) : joined;
     if (this.state[group] === UNARY_ONLY || this.joinsStreams(n))
-      this.state[group] = this.readers(n) === 1 ? UNARY_ONLY : ENDED;
+      this.state[group] = this.readersOf(n).length === 1 ? UNARY_ONLY : ENDED;
+    else if (this.feedsStream(n)) this.state[group] = ENDED;
     return group;
   }
 
-  /** One activation in, elementwise. */
+  /** One activation in, elementwise, and no change of type (that belongs to what reads it). */
   private isUnary(n: number): boolean {
-    if (this.graph.nodeKernel[n] !== 'elementwise') return false;
+    if (this.graph.nodeKernel[n] !== 'elementwise' || this.graph.nodeOp[n] === 'Cast') return false;
     let activations = 0;
     for (let s = this.graph.inputStart[n]; s < this.graph.inputStart[n + 1]; s++)
       if (isActivation(this.graph, this.graph.inputTensor[s])) activations++;
@@ -196,14 +198,47 @@ class Grouping {
     return false;
   }
 
-  private readers(n: number): number {
+  /**
+   * The output is read more than once, by a linear elementwise operator on two full-size activations among others: it starts
+   * or continues a residual stream and must be written to memory.
+   */
+  private feedsStream(n: number): boolean {
+    const readers = this.readersOf(n);
+    if (readers.length < 2) return false;
+    const size = this.graph.tensorElements[this.graph.outputTensor[this.graph.outputStart[n]]];
+    return readers.some((m) => m >= 0 && this.addsFullSize(m, size));
+  }
+
+  /** A linear elementwise operator on two activations of a size. */
+  private addsFullSize(n: number, size: number): boolean {
+    const { graph } = this;
+    if (graph.nodeKernel[n] !== 'elementwise' || graph.nodeFactors[n].linear !== true) return false;
     let count = 0;
-    for (let s = this.graph.outputStart[n]; s < this.graph.outputStart[n + 1]; s++) {
-      const t = this.graph.outputTensor[s];
-      if (t < 0) continue;
-      count += this.graph.useStart[t + 1] - this.graph.useStart[t] + this.isGraphOutput[t];
+    for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
+      const x = graph.inputTensor[s];
+      if (isActivation(graph, x) && graph.tensorElements[x] === size) count++;
     }
-    return count;
+    return count >= 2;
+  }
+
+  /** Nodes that read what a node writes, seen through layout changes; -1 for the model's outputs. */
+  private readersOf(n: number): number[] {
+    const { graph } = this;
+    const readers: number[] = [];
+    const stack = [n];
+    while (stack.length > 0) {
+      const m = stack.pop()!;
+      for (let s = graph.outputStart[m]; s < graph.outputStart[m + 1]; s++) {
+        const t = graph.outputTensor[s];
+        if (t < 0) continue;
+        if (this.isGraphOutput[t]) readers.push(-1);
+        for (let u = graph.useStart[t]; u < graph.useStart[t + 1]; u++) {
+          if (isLayout(graph, graph.useNode[u])) stack.push(graph.useNode[u]);
+          else readers.push(graph.useNode[u]);
+        }
+      }
+    }
+    return readers;
   }
 
   /**

@@ -68,6 +68,7 @@ function segmentStarts(graph: Graph, blocks: readonly Block[], alive: Float64Arr
   const classes = new Int32Array(units);
   const work = new Float64Array(units);
   const hasAttention = new Uint8Array(units);
+  const isHeavyUnit = new Uint8Array(units);
   for (let u = 0; u < units; u++) {
     const parts: string[] = [];
     for (let b = unitStart[u]; b < endOf(u); b++) {
@@ -76,7 +77,8 @@ function segmentStarts(graph: Graph, blocks: readonly Block[], alive: Float64Arr
       if (block.kind === 'attention') hasAttention[u] = 1;
       if (isHeavy(block)) parts.push(heavyKey(block));
     }
-    if (parts.length === 0) for (let b = unitStart[u]; b < endOf(u); b++) parts.push(lightKey(graph, blocks[b]));
+    if (parts.length > 0) isHeavyUnit[u] = 1;
+    else for (let b = unitStart[u]; b < endOf(u); b++) parts.push(lightKey(graph, blocks[b]));
     const key = parts.join(';');
     const id = ids.get(key) ?? ids.size;
     ids.set(key, id);
@@ -87,14 +89,21 @@ function segmentStarts(graph: Graph, blocks: readonly Block[], alive: Float64Arr
   // Prefer to start a layer where least is alive, and then with its attention.
   const phase = (u: number): number => alive[unitStart[u]] * 2 + (hasAttention[u] ? 0 : 1);
   const runs = findRuns(classes, work, phase, 1e-3);
+  // Outside of repetitions a segment holds about as much work as a layer does.
+  let target = total / PIECES;
+  for (const run of runs) {
+    let period = 0;
+    for (let u = run.from; u < run.from + run.period; u++) period += work[u];
+    target = Math.max(target, period);
+  }
   const starts: number[] = [];
   let at = 0;
   for (const run of runs) {
-    cutByWork(at, run.from, unitStart, work, total, starts);
-    for (const u of layersOf(run, classes, (v) => alive[unitStart[v]])) starts.push(unitStart[u]);
+    cutByWork(at, run.from, unitStart, work, target, starts);
+    for (const u of layersOf(run, classes, isHeavyUnit, (v) => alive[unitStart[v]])) starts.push(unitStart[u]);
     at = run.to;
   }
-  cutByWork(at, units, unitStart, work, total, starts);
+  cutByWork(at, units, unitStart, work, target, starts);
   return starts;
 }
 
@@ -104,7 +113,7 @@ function isHeavy(block: Block): boolean {
 
 function heavyKey(block: Block): string {
   const sizes = block.factors.factors.map((f) => `${String(f.size)}${f.kind[0]}`).sort();
-  return `${block.kind}:${sizes.join(',')}`;
+  return `${block.kind}${block.causal ? '*' : ''}:${sizes.join(',')}`;
 }
 
 function lightKey(graph: Graph, block: Block): string {
@@ -115,15 +124,16 @@ function lightKey(graph: Graph, block: Block): string {
  * First unit of each layer of a run. A period in which the same unit comes several times holds several layers: they start at
  * its most frequent unit when the period does, or end with it when the period does, provided that no more is alive there.
  */
-function layersOf(run: Run, classes: Int32Array, aliveAt: (unit: number) => number): number[] {
+function layersOf(run: Run, classes: Int32Array, isHeavyUnit: Uint8Array, aliveAt: (unit: number) => number): number[] {
   const { from, to, period } = run;
   const frequency = new Map<number, number>();
-  for (let u = from; u < from + period; u++) frequency.set(classes[u], (frequency.get(classes[u]) ?? 0) + 1);
-  const most = Math.max(...frequency.values());
+  for (let u = from; u < from + period; u++) if (isHeavyUnit[u]) frequency.set(classes[u], (frequency.get(classes[u]) ?? 0) + 1);
+  const most = Math.max(1, ...frequency.values());
   const first = classes[from];
   const last = classes[from + period - 1];
   const offsets = [0];
-  const enough = (u: number): boolean => aliveAt(u) <= aliveAt(from + (from === 0 ? period : 0)) * 1.01;
+  const least = aliveAt(from + period < to ? from + period : from);
+  const enough = (u: number): boolean => aliveAt(u) <= least * 1.01;
   if (most > 1) {
     for (let o = 1; o < period; o++) {
       const begins = frequency.get(first) === most && classes[from + o] === first;
@@ -136,17 +146,16 @@ function layersOf(run: Run, classes: Int32Array, aliveAt: (unit: number) => numb
   return starts;
 }
 
-/** Cuts units [from, to) into segments of about total/PIECES work each. */
+/** Cuts units [from, to) into segments of about `target` work each. */
 function cutByWork(
   from: number,
   to: number,
   unitStart: readonly number[],
   work: Float64Array,
-  total: number,
+  target: number,
   starts: number[],
 ): void {
   if (from >= to) return;
-  const target = total / PIECES;
   let rest = 0;
   for (let u = from; u < to; u++) rest += work[u];
   let sum = 0;

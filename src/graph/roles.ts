@@ -25,8 +25,13 @@ const WEIGHT_VIEWS: ReadonlySet<string> = new Set([
   'Cast', 'CastLike', 'Transpose', 'Identity', 'Reshape', 'Squeeze', 'Unsqueeze', 'Flatten', 'QuantizeLinear', 'DequantizeLinear',
 ]); // prettier-ignore
 
-/** Inputs of an operator that hold statistics, not weights. */
-const STATISTICS: Readonly<Record<string, readonly number[]>> = { BatchNormalization: [3, 4] };
+/** Inputs of an operator that hold statistics or tables, not weights. */
+const STATISTICS: Readonly<Record<string, readonly number[]>> = {
+  BatchNormalization: [3, 4],
+  RotaryEmbedding: [1, 2],
+  'com.microsoft::RotaryEmbedding': [2, 3],
+  'com.microsoft::GroupQueryAttention': [7, 8],
+};
 
 /** A float constant smaller than this in a Constant node is no weight. */
 const MIN_WEIGHT_ELEMENTS = 1024;
@@ -87,6 +92,11 @@ export function classify(inferred: Inferred): Roles {
       fromWeight[outputs[0]] = 1;
       continue;
     }
+    // The same of a constant too large to be known.
+    if (first >= 0 && role[first] === TensorRole.CONSTANT && WEIGHT_VIEWS.has(opType) && inputs.every((v) => v < 0 || isData[v] === 1)) {
+      setConstant(outputs[0]);
+      continue;
+    }
     const derived = inputs.some((v) => v >= 0 && fromWeight[v] === 1);
     for (const v of outputs) {
       if (v < 0) continue;
@@ -116,7 +126,8 @@ function elementsOf(inferred: Inferred, v: number): number {
 function isStatistic(v: number, uses: readonly InferredNode[]): boolean {
   if (uses.length === 0) return false;
   return uses.every((n) => {
-    const slots = Object.hasOwn(STATISTICS, n.opType) ? STATISTICS[n.opType] : undefined;
+    const label = n.domain === '' ? n.opType : `${n.domain}::${n.opType}`;
+    const slots = Object.hasOwn(STATISTICS, label) ? STATISTICS[label] : undefined;
     return slots !== undefined && slots.some((i) => n.inputs[i] === v) && n.inputs[0] !== v;
   });
 }
