@@ -53,7 +53,9 @@ function sliceArguments(ctx: InferContext): SliceArguments {
 /** Elements in a slice. `null` when it cannot be told. */
 function sliceLength(size: Dim, start: Dim, end: Dim, step: number): Dim | null {
   if (step > 0) {
-    const from = clampIndex(start, size, 0, size);
+    // A fixed start inside a symbolic size is taken to be inside: `s - 1` says more than `s - min(1, s)`.
+    const inside = typeof start === 'number' && start >= 0 && start < 2 ** 31 - 1 && typeof size !== 'number';
+    const from = inside ? start : clampIndex(start, size, 0, size);
     const to = clampIndex(end, size, 0, size);
     if (from === null || to === null) return null;
     return atLeastZero(dim.ceilDiv(dim.sub(to, from), step));
