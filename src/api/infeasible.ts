@@ -54,7 +54,8 @@ export function infeasibleError(
 
 function withDevices(problem: Problem, options: ProblemOptions, count: number): Problem['problem'] {
   const cluster = loadCluster(options.cluster ?? 'h100-sxm', count);
-  return problemOf(problem.model, cluster, { ...options, devices: count, batch: problem.problem.globalBatch }).problem;
+  return problemOf(problem.model, cluster, { ...options, devices: count, batch: problem.problem.globalBatch })
+    .problem;
 }
 
 /** A preset grows; a file's cluster ends where it ends. */

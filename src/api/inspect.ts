@@ -1,6 +1,6 @@
 /** What is in a model: read, checked, inferred, and costed as far as its shapes are known. */
-import { analyze, inferModel } from '../graph/index.js';
-import type { AnalyzedGraph, Inferred } from '../graph/index.js';
+import { analyze, inferModel, parameterCount, TensorRole } from '../graph/index.js';
+import type { Graph, Inferred, Segmentation } from '../graph/index.js';
 import type { ModelProto, TensorProto } from '../model/index.js';
 import {
   checkModel,
@@ -22,6 +22,11 @@ export interface InspectOptions {
   readonly strict?: boolean | undefined;
   /** List every tensor instead of counting them. */
   readonly tensors?: boolean | undefined;
+}
+
+interface AnalyzedGraph {
+  readonly graph: Graph;
+  readonly segmentation: Segmentation;
 }
 
 /** A tensor's name, type and shape; a dimension is a number, or text when symbolic; `null` when the rank is unknown. */
@@ -149,8 +154,8 @@ function sumWork({ graph, segmentation }: AnalyzedGraph): {
   let forward = 0;
   let backward = 0;
   for (let n = 0; n < graph.nodeCount; n++) {
-    forward += graph.nodeFlop[n]!;
-    backward += graph.nodeGradInputFlop[n]! + graph.nodeGradWeightFlop[n]!;
+    forward += graph.nodeFlop[n];
+    backward += graph.nodeGradInputFlop[n] + graph.nodeGradWeightFlop[n];
   }
   const halved = segmentation.blocks.reduce((sum, b) => (b.causal ? sum + b.flop : sum), 0);
   return { forward, forwardFull: forward + halved, backward };
@@ -160,17 +165,17 @@ function parameterSums(
   initializers: readonly TensorProto[],
   analyzed: AnalyzedGraph | null,
 ): { parameters: number; parameterBytes: number } {
-  let parameters = 0;
-  let parameterBytes = 0;
   if (analyzed !== null) {
     const { graph } = analyzed;
+    let bytes = 0;
     for (let t = 0; t < graph.tensorCount; t++) {
-      if (graph.tensorRole[t] !== analyzed.parameterRole) continue;
-      parameters += graph.tensorElements[t]!;
-      parameterBytes += graph.tensorBytes[t]!;
+      if (graph.tensorRole[t] === TensorRole.PARAMETER && graph.storage[t] === t)
+        bytes += graph.tensorBytes[t];
     }
-    return { parameters, parameterBytes };
+    return { parameters: parameterCount(graph), parameterBytes: bytes };
   }
+  let parameters = 0;
+  let parameterBytes = 0;
   for (const tensor of initializers) {
     const dtype = tensor.dataType ?? 0;
     if (!isFloat(dtype)) continue;
@@ -204,7 +209,7 @@ function externalFiles(initializers: readonly TensorProto[]): string[] {
 
 function tensorLine(inferred: Inferred, v: number): TensorLine {
   const { dtype, shape } = describeType(inferred.type[v] ?? null);
-  return { name: inferred.values[v]!, dtype, shape };
+  return { name: inferred.values[v], dtype, shape };
 }
 
 function describeType(type: ValueType | null): { dtype: string; shape: (number | string)[] | null } {

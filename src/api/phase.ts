@@ -12,9 +12,9 @@ import { PartitionError } from '../util/errors.js';
 export function cacheInputs(graph: Graph): number[] {
   return [...graph.graphInputs].filter((t) => {
     if (t < 0 || graph.tensorRole[t] !== TensorRole.INPUT || !isFloat(graph.tensorDtype[t])) return false;
-    if (graph.shapeStart[t + 1]! - graph.shapeStart[t]! < 4) return false;
-    for (let u = graph.useStart[t]!; u < graph.useStart[t + 1]!; u++) {
-      const op = graph.nodeOp[graph.useNode[u]!]!;
+    if (graph.shapeStart[t + 1] - graph.shapeStart[t] < 4) return false;
+    for (let u = graph.useStart[t]; u < graph.useStart[t + 1]; u++) {
+      const op = graph.nodeOp[graph.useNode[u]];
       if (op === 'Concat' || op.includes('Attention')) return true;
     }
     return false;
@@ -32,7 +32,7 @@ export function choosePhase(graph: Graph, asked: Phase | undefined): Phase {
   if (asked === 'train') {
     throw new PartitionError(
       'usage',
-      `the graph takes cached keys and values (${cache.length} inputs, first ${graph.tensorName[cache[0]]!}), so it generates tokens and cannot be trained`,
+      `the graph takes cached keys and values (${cache.length} inputs, first ${graph.tensorName[cache[0]]}), so it generates tokens and cannot be trained`,
       '--phase train',
       'export the model without a cache, or plan with --phase inference',
     );

@@ -148,7 +148,7 @@ function shardingsOf(
   layouts: ReturnType<typeof tensorLayouts>,
 ): TensorSharding[] {
   return layouts.map(({ tensor, dims, blocks }) => ({
-    tensor: graph.tensorName[tensor]!,
+    tensor: graph.tensorName[tensor],
     role: roleName(graph, tensor),
     shape: Array.from(graph.shapeDim.subarray(graph.shapeStart[tensor], graph.shapeStart[tensor + 1])),
     dims,

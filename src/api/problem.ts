@@ -88,8 +88,8 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
   let forwardFlop = 0;
   let backwardFlop = 0;
   for (let n = 0; n < graph.nodeCount; n++) {
-    forwardFlop += graph.nodeFlop[n]!;
-    backwardFlop += graph.nodeGradInputFlop[n]! + graph.nodeGradWeightFlop[n]!;
+    forwardFlop += graph.nodeFlop[n];
+    backwardFlop += graph.nodeGradInputFlop[n] + graph.nodeGradWeightFlop[n];
   }
   const problem: PlanProblem = {
     segmentation,
@@ -125,7 +125,7 @@ function countParameters(book: StrategyBook): { parameters: number; expertParame
   });
   // A tied weight is held by each segment that uses it but is one parameter.
   sharedParameter.forEach((t, i) => {
-    dense -= book.graph.tensorElements[t]! * (sharedStart[i + 1]! - sharedStart[i]! - 1);
+    dense -= book.graph.tensorElements[t] * (sharedStart[i + 1] - sharedStart[i] - 1);
   });
   return { parameters: dense + expertParameters, expertParameters };
 }

@@ -109,6 +109,10 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (e) {
-    throw new PartitionError('input', `cannot read (${(e as NodeJS.ErrnoException).code ?? String(e)})`, path);
+    throw new PartitionError(
+      'input',
+      `cannot read (${(e as NodeJS.ErrnoException).code ?? String(e)})`,
+      path,
+    );
   }
 }

@@ -34,7 +34,7 @@ export const zooCommand: CommandModule<object, Args> = {
         describe: 'type of the weights',
       });
     for (const flag of OVERRIDE_FLAGS)
-      options = options.option(flag, { type: 'number', describe: `change ${flag}` }) as never;
+      options = options.option(flag, { type: 'number', describe: `change ${flag}` });
     return options
       .example('$0 zoo', 'list the architectures')
       .example('$0 zoo llama-3-405b --out llama.onnx', 'write one')

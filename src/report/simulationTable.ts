@@ -35,8 +35,14 @@ export function simulationTable(s: SimulationFacts): string {
         'plan',
         `${oneLine(s.model, 80)} on ${s.devices} devices of ${oneLine(s.cluster, 60)}: dp ${d.dp}, tp ${d.tp}, pp ${d.pp}, vpp ${d.vpp}, cp ${d.cp}, ep ${d.ep}`,
       ],
-      ['step time', `${formatSeconds(s.stepTimeSec)} event by event (${s.events} events), ${formatSi(s.tokensPerSec)} tokens/s`],
-      ['estimate', `${formatSeconds(s.estimateSec)} (${formatPercent(gap)} off); the plan says ${formatSeconds(s.plannedSec)}`],
+      [
+        'step time',
+        `${formatSeconds(s.stepTimeSec)} event by event (${s.events} events), ${formatSi(s.tokensPerSec)} tokens/s`,
+      ],
+      [
+        'estimate',
+        `${formatSeconds(s.estimateSec)} (${formatPercent(gap)} off); the plan says ${formatSeconds(s.plannedSec)}`,
+      ],
       ['utilisation', `MFU ${formatPercent(s.mfu)}, HFU ${formatPercent(s.hfu)}`],
       [
         'memory',
@@ -47,5 +53,9 @@ export function simulationTable(s: SimulationFacts): string {
     ],
     2,
   );
-  return [head, timeTable(s.breakdown, s.estimateSec), memoryTable(s.memoryPerRank, s.memoryCapacityBytes)].join('\n\n');
+  return [
+    head,
+    timeTable(s.breakdown, s.estimateSec),
+    memoryTable(s.memoryPerRank, s.memoryCapacityBytes),
+  ].join('\n\n');
 }

@@ -25,6 +25,12 @@ export interface BookOptions {
   readonly precision: Precision;
 }
 
+/**
+ * The sequence layout between layers is taken when it costs at most this much more than the replicated one: it keeps
+ * 1/tp of the residual stream's activations, which a time-only choice does not see.
+ */
+const SEQUENCE_TOLERANCE = 1.1;
+
 /** Tensor-parallel degrees beyond this are not offered: no published run goes further, and heads rarely divide. */
 const MAX_TP = 64;
 
@@ -86,7 +92,7 @@ export class StrategyBook implements CostProvider {
     let split = 0;
     let total = 0;
     this.layers.forEach((layer, c) => {
-      const size = this.segmentation.classSize[c]!;
+      const size = this.segmentation.classSize[c];
       const options = blockOptions(layer, tp, tp);
       for (const tensor of layer.tensors) {
         if (!tensor.isParameter) continue;
@@ -133,7 +139,7 @@ export class StrategyBook implements CostProvider {
     return new KernelClock(this.cluster, key, this.options.precision);
   }
 
-  /** Solves all classes for both layouts between layers and keeps the layout that is faster for the whole model. */
+  /** Solves all classes for both layouts between layers and keeps the better for the whole model. */
   private solve(key: ShardKey): readonly LayerStrategy[] {
     const unit: ShardKey = { ...key, microbatch: 1 };
     const scale = this.scale(unit);
@@ -163,10 +169,10 @@ export class StrategyBook implements CostProvider {
         });
         if (strategy === null)
           throw new Error('internal: a layer has no legal sharding, not even replication');
-        sec += strategy.costSec * this.segmentation.classSize[c]!;
+        sec += strategy.costSec * this.segmentation.classSize[c];
         return strategy;
       });
-      if (sec < bestSec) {
+      if (sec < bestSec * (boundary === 'sequence' ? SEQUENCE_TOLERANCE : 1)) {
         best = solved;
         bestSec = sec;
       }

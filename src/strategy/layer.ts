@@ -51,6 +51,8 @@ export interface LayerTensor {
   readonly consumers: readonly { readonly block: number; readonly slot: number }[];
   /** Used after this segment. */
   readonly leaves: boolean;
+  /** An output of the model, such as the logits. */
+  readonly isOutput: boolean;
 }
 
 export interface Layer {
@@ -65,7 +67,7 @@ export interface GraphFacts {
   readonly carriesGradient: Uint8Array;
   /** Tensor -> 1 when it depends on the batch. */
   readonly perSample: Uint8Array;
-  /** Tensor -> last segment that uses it (-1 none; segmentCount for graph outputs). */
+  /** Tensor -> last segment that uses it, -1 when none does: an output of the model stays where it was made. */
   readonly lastSegment: Int32Array;
 }
 
@@ -79,8 +81,8 @@ export function graphFacts(graph: Graph, segmentation: Segmentation): GraphFacts
   }
   const lastSegment = new Int32Array(graph.tensorCount).fill(-1);
   for (let s = 0; s < segmentCount; s++) {
-    for (let b = blockStart[s]!; b < blockStart[s + 1]!; b++) {
-      const block = blocks[b]!;
+    for (let b = blockStart[s]; b < blockStart[s + 1]; b++) {
+      const block = blocks[b];
       let sample = false;
       for (const t of block.inputs) {
         lastSegment[t] = s;
@@ -91,25 +93,24 @@ export function graphFacts(graph: Graph, segmentation: Segmentation): GraphFacts
   }
   // Gradients pass node by node, so that a mask inside a block does not spread them.
   for (let n = 0; n < graph.nodeCount; n++) {
-    if (graph.nodeGradInputFlop[n]! + graph.nodeGradWeightFlop[n]! <= 0 && !isFree(graph, n)) continue;
+    if (graph.nodeGradInputFlop[n] + graph.nodeGradWeightFlop[n] <= 0 && !isFree(graph, n)) continue;
     let any = false;
-    for (let i = graph.inputStart[n]!; i < graph.inputStart[n + 1]!; i++) {
-      const t = graph.inputTensor[i]!;
+    for (let i = graph.inputStart[n]; i < graph.inputStart[n + 1]; i++) {
+      const t = graph.inputTensor[i];
       if (t >= 0 && carriesGradient[t]) any = true;
     }
     if (!any) continue;
-    for (let o = graph.outputStart[n]!; o < graph.outputStart[n + 1]!; o++) {
-      const t = graph.outputTensor[o]!;
+    for (let o = graph.outputStart[n]; o < graph.outputStart[n + 1]; o++) {
+      const t = graph.outputTensor[o];
       if (t >= 0 && isFloat(graph.tensorDtype[t])) carriesGradient[t] = 1;
     }
   }
-  for (const t of graph.graphOutputs) if (t >= 0) lastSegment[t] = segmentCount;
   return { carriesGradient, perSample, lastSegment };
 }
 
 /** Views and copies have no FLOP of their own but pass gradients on. */
 function isFree(graph: Graph, node: number): boolean {
-  const kernel = graph.nodeKernel[node]!;
+  const kernel = graph.nodeKernel[node];
   return kernel === 'view' || kernel === 'move' || kernel === 'elementwise' || kernel === 'gather';
 }
 
@@ -120,9 +121,9 @@ export function extractLayer(
   facts: GraphFacts,
   classId: number,
 ): Layer {
-  const segment = segmentation.classSegment[classId]!;
-  const first = segmentation.blockStart[segment]!;
-  const last = segmentation.blockStart[segment + 1]!;
+  const segment = segmentation.classSegment[classId];
+  const first = segmentation.blockStart[segment];
+  const last = segmentation.blockStart[segment + 1];
   const indexOf = new Map<number, number>();
   const order: number[] = [];
   const local = (t: number): number => {
@@ -136,7 +137,7 @@ export function extractLayer(
   };
   const blocks: LayerBlock[] = [];
   for (let b = first; b < last; b++) {
-    const source = segmentation.blocks[b]!;
+    const source = segmentation.blocks[b];
     const { factors } = source;
     let perSample = false;
     for (const t of source.inputs) if (facts.perSample[t]) perSample = true;
@@ -164,10 +165,10 @@ export function extractLayer(
     });
   });
   const tensors = order.map((id, t): LayerTensor => {
-    const dtype = graph.tensorDtype[id]!;
+    const dtype = graph.tensorDtype[id];
     return {
       id,
-      elements: graph.tensorElements[id]!,
+      elements: graph.tensorElements[id],
       isFloat: isFloat(dtype),
       storedBytes: dtypeBits(dtype) / 8,
       isParameter: graph.tensorRole[id] === TensorRole.PARAMETER,
@@ -181,6 +182,7 @@ export function extractLayer(
       producerSlot: producerSlot[t],
       consumers: consumers[t],
       leaves: facts.lastSegment[id] > segment,
+      isOutput: graph.graphOutputs.includes(id),
     };
   });
   return { classId, blocks, tensors };

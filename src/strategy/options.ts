@@ -31,7 +31,7 @@ export interface BlockOption {
 
 /** A parameter below this share of its layer's parameters may stay whole. */
 const LARGE_PARAMETER_SHARE = 1 / 64;
-/** Padding is accepted where it costs at most this share (a vocabulary of 50257 over 4). */
+/** A vocabulary may be padded where that costs at most this share (50257 over 4). */
 const MAX_PADDING = 1 / 64;
 
 /** Options of every block for a tensor-parallel degree; each list has at least one entry. */
@@ -78,7 +78,8 @@ function optionsOf(
       continue;
     }
     if (weightSlots.length > 0 && !splitsWeight) continue;
-    for (const shards of factorSplits(block, f, splitWays, whole)) offer(shards);
+    for (const shards of factorSplits(block, f, splitWays, whole, isVocabulary(layer, block, f)))
+      offer(shards);
   }
   if (found.length === 0) return [replicated];
   // A large weight is split wherever it can be; everything else may also be repeated on each rank.
@@ -122,8 +123,23 @@ function single(whole: Int32Array, f: number, ways: number): Int32Array {
   return shards;
 }
 
+/** A table's rows, or an axis of the model's outputs that a weight makes: classes, which may be padded with empty ones. */
+function isVocabulary(layer: Layer, block: LayerBlock, f: number): boolean {
+  if (block.kinds[f] === 'lookup') return true;
+  if (block.axes[f] === AXIS_SEQUENCE) return false;
+  const touches = (ids: readonly number[], dims: readonly (number[][] | null)[]): boolean =>
+    ids.some((t, slot) => layer.tensors[t].isOutput && (dims[slot]?.some((d) => d.includes(f)) ?? false));
+  return touches(block.inputs, block.inputDims) || touches(block.outputs, block.outputDims);
+}
+
 /** Splits of factor f in `ways`: evenly, padded, partly (rest replicated), or continued in the next factor. */
-function* factorSplits(block: LayerBlock, f: number, ways: number, whole: Int32Array): Generator<Int32Array> {
+function* factorSplits(
+  block: LayerBlock,
+  f: number,
+  ways: number,
+  whole: Int32Array,
+  mayPad: boolean,
+): Generator<Int32Array> {
   const size = block.sizes[f];
   if (divides(size, ways)) {
     yield single(whole, f, ways);
@@ -141,8 +157,7 @@ function* factorSplits(block: LayerBlock, f: number, ways: number, whole: Int32A
     return;
   }
   const padded = Math.ceil(size / ways) * ways;
-  // The sequence is never padded: every other token-wise block would have to follow.
-  if (block.axes[f] !== AXIS_SEQUENCE && (padded - size) / size <= MAX_PADDING) yield single(whole, f, ways);
+  if (mayPad && (padded - size) / size <= MAX_PADDING) yield single(whole, f, ways);
 }
 
 /** Factors that directly follow f (more minor) in some dimension. */

@@ -36,12 +36,12 @@ export function tensorLayouts(
 ): TensorLayout[] {
   const found = new Map<number, TensorLayout>();
   for (let s = 0; s < segmentation.segmentCount; s++) {
-    const strategy = strategies[segmentation.segmentClass[s]!];
+    const strategy = strategies[segmentation.segmentClass[s]];
     const ids = segmentTensors(segmentation, s, strategy.layer);
     strategy.layer.tensors.forEach((tensor, t) => {
       const id = ids[t];
       if (tensor.isConstant || found.has(id)) return;
-      const rank = graph.shapeStart[id + 1]! - graph.shapeStart[id]!;
+      const rank = graph.shapeStart[id + 1] - graph.shapeStart[id];
       const dims: ShardingAxis[][] = Array.from({ length: rank }, () => []);
       const blocks = new Array<number>(rank).fill(1);
       if (tensor.isParameter) placeParameter(strategy, t, key, dims, blocks);
@@ -86,10 +86,10 @@ function placeParameter(
 
 /** Graph ids of a segment's tensors in the order of its class's layer: equal segments list equal blocks alike. */
 function segmentTensors(segmentation: Segmentation, segment: number, layer: Layer): number[] {
-  const first = segmentation.blockStart[segment]!;
+  const first = segmentation.blockStart[segment];
   const ids = new Array<number>(layer.tensors.length).fill(-1);
   layer.blocks.forEach((block, b) => {
-    const source = segmentation.blocks[first + b]!;
+    const source = segmentation.blocks[first + b];
     block.inputs.forEach((t, slot) => (ids[t] = source.inputs[slot]!));
     block.outputs.forEach((t, slot) => (ids[t] = source.outputs[slot]!));
   });
