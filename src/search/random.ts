@@ -4,9 +4,13 @@ import type { Candidate } from '../plan/types.js';
 import type { CutRule } from './cutRules.js';
 import { CUT_RULES, Cutter } from './cutRules.js';
 import { Evaluator } from './evaluator.js';
+import { PriceMemo } from './memo.js';
 import type { MeshDegrees } from './space.js';
 import { PlanSpace } from './space.js';
 import type { SearchContext, SearchResult, Solver } from './types.js';
+
+/** Search at random ends after this many draws per evaluation of its budget, repeated plans included. */
+export const MOST_DRAWS_PER_PRICE = 4;
 
 /** A plan of the space. The mesh is drawn degree by degree (pp, tp, cp, ep, etp), so that rare meshes are not rarer. */
 export function randomPlan(space: PlanSpace, cutter: Cutter, random: Random): Candidate {
@@ -42,7 +46,11 @@ export const randomSolver: Solver = {
     const space = new PlanSpace(context.problem);
     const cutter = new Cutter(context.problem);
     if (space.meshes.length === 0) return evaluator.result(true);
-    while (!evaluator.exhausted()) evaluator.evaluate(randomPlan(space, cutter, context.random));
+    const memo = new PriceMemo(evaluator, context.problem.objective);
+    // A small space runs out of new plans before the budget does.
+    const mostDraws = MOST_DRAWS_PER_PRICE * context.budget.maxEvaluations;
+    while (!evaluator.exhausted() && memo.asked < mostDraws)
+      memo.price(randomPlan(space, cutter, context.random));
     return evaluator.result(false);
   },
 };

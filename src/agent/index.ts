@@ -1,0 +1,10 @@
+/** Agents: environments and their checker, networks, and agents as solvers. */
+export { loadBackend } from './backend.js';
+export type { Backend, BackendName, TensorFlow } from './backend.js';
+export { checkEnvironment } from './checker.js';
+export * from './environment.js';
+export { PlanEpisode } from './planEpisode.js';
+export { DEFAULT_PPO, trainPpo } from './ppo.js';
+export type { PpoOptions, PpoProgress } from './ppo.js';
+export { createPpoSolver, ppoSolver } from './ppoSolver.js';
+export { Scorer } from './scorer.js';

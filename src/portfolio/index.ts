@@ -1,0 +1,3 @@
+/** Methods by name, and the portfolio that takes the best of them. */
+export * from './auto.js';
+export * from './registry.js';
