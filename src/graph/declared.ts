@@ -28,6 +28,8 @@ export function typeText(t: ValueType | null): string {
   return t.kind;
 }
 
+const isFresh = (name: string): boolean => name.startsWith('unk__');
+
 /**
  * `inferred` with symbolic dimensions spelled as declared, where the declaration uses symbols of the inputs only. Names
  * that exporters invent for outputs say nothing.
@@ -42,7 +44,9 @@ export function renameDims(
   if (from === null || to === null || from.every((d, k) => d === to[k])) return inferred;
   const shape = from.map((d, k): Dim => {
     const other = to[k];
-    if (typeof d === 'number' || typeof other === 'number') return d;
+    if (typeof d === 'number') return d;
+    // A number where the data decides (a fresh symbol of ours) is all that anybody can say.
+    if (typeof other === 'number') return symbolsOf(d).some(isFresh) ? other : d;
     return symbolsOf(other).every((name) => inputSymbols.has(name)) ? other : d;
   });
   return { kind: 'tensor', dtype: inferred.dtype, shape };

@@ -83,8 +83,8 @@ function clampIndex(index: Dim, size: Dim, low: number, high: Dim): Dim | null {
   }
   const at = negative ? dim.add(index, size) : index;
   if (dim.compare(at, high) === 1) return high;
-  if (dim.compare(at, high) === -1)
-    return dim.compare(at, low) === -1 ? low : negative && !dim.isNonNegative(at) ? dim.max(at, low) : at;
+  // `s - 1` is taken to be inside too.
+  if (dim.compare(at, high) === -1) return dim.compare(at, low) === -1 ? low : at;
   return typeof at === 'number' && at <= low ? at : dim.min(at, high);
 }
 
