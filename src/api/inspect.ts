@@ -146,16 +146,16 @@ function costGraph(
   }
 }
 
-function sumWork({ graph, segmentation }: AnalyzedGraph): {
+function sumWork({ segmentation }: AnalyzedGraph): {
   forward: number;
   forwardFull: number;
   backward: number;
 } {
   let forward = 0;
   let backward = 0;
-  for (let n = 0; n < graph.nodeCount; n++) {
-    forward += graph.nodeFlop[n];
-    backward += graph.nodeGradInputFlop[n] + graph.nodeGradWeightFlop[n];
+  for (const block of segmentation.blocks) {
+    forward += block.flop;
+    backward += block.gradInputFlop + block.gradWeightFlop;
   }
   const halved = segmentation.blocks.reduce((sum, b) => (b.causal ? sum + b.flop : sum), 0);
   return { forward, forwardFull: forward + halved, backward };

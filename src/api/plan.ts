@@ -8,7 +8,7 @@ import { buildPlan } from '../plan/build.js';
 import { encodePlan } from '../plan/codec.js';
 import type { Candidate, Plan, PlanDegrees, TensorSharding } from '../plan/types.js';
 import { validatePlan } from '../plan/validate.js';
-import { solverByName } from '../portfolio/index.js';
+import { SOLVERS, solverByName } from '../portfolio/index.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import { describeStrategy, roleName, tensorLayouts } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
@@ -71,7 +71,15 @@ export interface PlanSummary {
   readonly warnings: readonly string[];
 }
 
+/** Search methods by name. */
+export const METHODS: readonly string[] = SOLVERS.map((s) => s.name);
+
 export const DEFAULT_BUDGET: Budget = { maxSec: 10, maxEvaluations: Infinity };
+
+/** Share of a time budget kept for pricing, judging and writing the plan; reading the model counts against it too. */
+const FINISHING_SHARE = 0.15;
+/** A search gets at least this share, however long the model took to read. */
+const LEAST_SEARCH_SHARE = 0.2;
 
 /**
  * Plans a model.
@@ -85,12 +93,12 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   const method = request.method ?? 'auto';
   const seed = request.seed ?? 0;
   const simulator = createSimulator(problem.problem);
-  const solver = await solverByName(method);
+  const solver = solverByName(method);
   hooks.onProgress?.(`searching with ${method}`, null);
   const result = await solver.solve({
     problem: problem.problem,
     simulator,
-    budget: request.budget ?? DEFAULT_BUDGET,
+    budget: searchBudget(request.budget ?? DEFAULT_BUDGET, hooks.clock() - started),
     clock: hooks.clock,
     random: new Random(seed),
     onImprovement: (r) => {
@@ -112,6 +120,13 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   const faults = validatePlan(plan, problem.model.graph, problem.cluster, problem.model.segmentation);
   if (faults.length > 0) throw new Error(`internal: the plan fails its own judge: ${faults[0]}`);
   return { plan, evaluations: result.evaluations, wallSec: hooks.clock() - started };
+}
+
+/** What is left of the budget for the search once the model is read. */
+function searchBudget(budget: Budget, spentSec: number): Budget {
+  if (budget.maxSec === Infinity) return budget;
+  const left = budget.maxSec * (1 - FINISHING_SHARE) - spentSec;
+  return { ...budget, maxSec: Math.max(left, budget.maxSec * LEAST_SEARCH_SHARE) };
 }
 
 /** A candidate written out as a plan. */

@@ -87,9 +87,9 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
   const { parameters, expertParameters } = countParameters(book);
   let forwardFlop = 0;
   let backwardFlop = 0;
-  for (let n = 0; n < graph.nodeCount; n++) {
-    forwardFlop += graph.nodeFlop[n];
-    backwardFlop += graph.nodeGradInputFlop[n] + graph.nodeGradWeightFlop[n];
+  for (const block of segmentation.blocks) {
+    forwardFlop += block.flop;
+    backwardFlop += block.gradInputFlop + block.gradWeightFlop;
   }
   const problem: PlanProblem = {
     segmentation,

@@ -100,7 +100,7 @@ const TIME_NAMES: readonly [keyof TimeBreakdown, string][] = [
 
 /** Parts of the step that take any time. */
 export function timeTable(breakdown: TimeBreakdown, stepTimeSec: number): string {
-  const rows = TIME_NAMES.filter(([key]) => breakdown[key] > 0).map(([key, name]) => [
+  const rows = TIME_NAMES.filter(([key]) => breakdown[key] > 1e-6 * stepTimeSec).map(([key, name]) => [
     name,
     formatSeconds(breakdown[key]),
     formatPercent(breakdown[key] / stepTimeSec),
