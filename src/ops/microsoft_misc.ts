@@ -1,5 +1,5 @@
 /** ORT's fused products and convolutions, and what is left of com.microsoft for inference. */
-import { DType } from '../model/dtype.js';
+import { DType, dtypeBytes } from '../model/dtype.js';
 import { normalizeAxis } from './axis.js';
 import { broadcastFactors, broadcastInputs } from './broadcast.js';
 import { family as constants } from './constant.js';
@@ -111,7 +111,9 @@ const gemmFastGelu: OpRule = {
   backward(op) {
     const rule = productBackward(op, productWork(op).flop, 0, 1, 2);
     // The gelu's input is no tensor of the graph: the product is kept beside them.
-    return rule === null ? null : { ...rule, savesOutputs: [0] };
+    return rule === null
+      ? null
+      : { ...rule, extraSavedBytes: dtypeBytes(op.outputDtype(0), outputElements(op)) };
   },
 };
 
