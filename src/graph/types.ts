@@ -167,8 +167,6 @@ export interface Segmentation {
   readonly sharedParameter: Int32Array;
   readonly sharedStart: Int32Array;
   readonly sharedSegment: Int32Array;
-  /** Elements of each shared parameter (parallel to `sharedParameter`); absent: their reduction across stages is not priced. */
-  readonly sharedElements?: Float64Array;
   /** Number of repeated layers: segments in the largest repeated class (0 when nothing repeats). */
   readonly layers: number;
 }

@@ -14,7 +14,8 @@
  * Interleaved 1F1B (Narayanan et al. 2021, Megatron-Core's order): virtual microbatches run in groups of pp, chunk by
  * chunk; in step k rank r does virtual forward k - r and virtual backward k - W + r with W = 2 (pp - 1) + (vpp - 1) pp.
  *
- * A transfer delays the receiver but keeps neither rank busy.
+ * A transfer delays its receiver but keeps neither rank busy; a rank's sends go out one after the other, in the order
+ * of its tasks (one egress link, both directions).
  */
 import type { ScheduleKind } from '../plan/types.js';
 
@@ -30,9 +31,13 @@ export class PipelineTimer {
   finishSec = new Float64Array(16);
   /** Steps the recurrence walked in the last call (0: closed form). For benches and tests. */
   steps = 0;
-  private forwardEnd = new Float64Array(16);
-  private saved = new Float64Array(32);
-  private savedForward = new Float64Array(32);
+  /** Per rank: when its last message of each kind arrives at its neighbour. */
+  private activationSent = new Float64Array(16);
+  private gradientSent = new Float64Array(16);
+  private saved = new Float64Array(48);
+  private bases = new Int32Array(64);
+  private basesPp = 0;
+  private basesGroup = 0;
 
   /**
    * Time of one step, from the first forward to the last backward, seconds.
@@ -59,21 +64,22 @@ export class PipelineTimer {
     }
     if (schedule === 'gpipe') return this.gpipe(pp, microbatches, forward, backward, transfer);
     if (schedule === 'interleaved') this.interleaved(pp, vpp, microbatches, forward, backward, transfer);
-    else if (equalStages(pp, forward, backward, transfer))
+    else if (equalStages(pp, forward, backward, transfer) && transfer[1] <= Math.min(forward[0], backward[0]))
       return this.equal(pp, microbatches, forward[0], backward[0], transfer[1]);
     else this.oneForwardOneBackward(pp, microbatches, forward, backward, transfer);
     return this.latest(pp);
   }
 
-  /** Forward passes only (inference): a flow shop of identical jobs, which has a closed form. */
+  /** Forward passes only (inference): a flow shop of identical jobs, links being machines too: a closed form. */
   infer(pp: number, microbatches: number, forward: Float64Array, transfer: Float64Array): number {
     this.reserve(pp);
     this.steps = 0;
     let first = 0;
     let widest = 0;
     for (let r = 0; r < pp; r++) {
-      first += forward[r] + (r > 0 ? transfer[r] : 0);
-      widest = Math.max(widest, forward[r]);
+      const message = r > 0 ? transfer[r] : 0;
+      first += forward[r] + message;
+      widest = Math.max(widest, forward[r], message);
       this.finishSec[r] = first + (microbatches - 1) * widest;
     }
     return this.finishSec[pp - 1];
@@ -91,8 +97,9 @@ export class PipelineTimer {
     let first = start;
     let widest = 0;
     for (let r = pp - 1; r >= 0; r--) {
-      first += backward[r] + (r < pp - 1 ? transfer[r + 1] : 0);
-      widest = Math.max(widest, backward[r]);
+      const message = r < pp - 1 ? transfer[r + 1] : 0;
+      first += backward[r] + message;
+      widest = Math.max(widest, backward[r], message);
       this.finishSec[r] = first + (microbatches - 1) * widest;
     }
     return this.finishSec[0];
@@ -101,6 +108,7 @@ export class PipelineTimer {
   /**
    * Equal stages under 1F1B. Rank 0 ends its first backward after the whole way down and up, then follows one stage
    * time a microbatch; every pp microbatches it runs dry for the round trip of transfers, because only pp are in flight.
+   * Holds while no message waits for the link.
    */
   private equal(pp: number, microbatches: number, f: number, b: number, x: number): number {
     const trips = 1 + Math.floor((microbatches - 1) / pp);
@@ -117,8 +125,9 @@ export class PipelineTimer {
     transfer: Float64Array,
   ): void {
     const last = this.finishSec;
-    const saved = this.saved;
+    const sent = this.gradientSent;
     last.fill(0, 0, pp);
+    sent.fill(0, 0, pp);
     const steps = microbatches + pp - 1;
     let savedStep = -1;
     for (let k = 0; k < steps; k++) {
@@ -127,40 +136,47 @@ export class PipelineTimer {
       let most = 0;
       for (let r = 0; r < pp; r++) {
         const before = last[r];
+        const sentBefore = sent[r];
         let t = before;
+        let link = sentBefore;
         if (k < microbatches) {
           if (arrival > t) t = arrival;
           t += forward[r];
-          if (r + 1 < pp) arrival = t + transfer[r + 1];
+          if (r + 1 < pp) {
+            link = (t > link ? t : link) + transfer[r + 1];
+            arrival = link;
+          }
         }
         const j = k - (pp - 1) + r;
         if (j >= 0 && j < microbatches) {
-          // last[r + 1] still holds the end of the neighbour's backward j, done one step ago.
-          if (r + 1 < pp) {
-            const gradient = last[r + 1] + transfer[r + 1];
-            if (gradient > t) t = gradient;
-          }
+          // sent[r + 1] still holds the arrival of the neighbour's gradient j, sent one step ago.
+          if (r + 1 < pp && sent[r + 1] > t) t = sent[r + 1];
           t += backward[r];
+          if (r > 0) link = (t > link ? t : link) + transfer[r];
         }
         last[r] = t;
+        sent[r] = link;
         const shift = t - before;
+        const sentShift = link - sentBefore;
         if (shift < least) least = shift;
         if (shift > most) most = shift;
+        if (sentShift < least) least = sentShift;
+        if (sentShift > most) most = sentShift;
       }
       this.steps++;
       // Steady state: from step pp - 1 to microbatches - 1 every rank does one forward and one backward a step.
       if (k < pp || k >= microbatches - 1) continue;
       let period = 0;
       let shift = most;
-      if (most - least <= SAME * most) period = 1;
+      if (most - least <= SAME * last[0]) period = 1;
       else if (savedStep < 0) {
-        for (let r = 0; r < pp; r++) saved[r] = last[r]!;
+        this.save(pp, last, sent);
         savedStep = k;
       } else if (k === savedStep + pp) {
-        shift = constantShift(last, saved, pp);
+        shift = this.shiftOf(pp, last, sent);
         if (shift >= 0) period = pp;
         else {
-          for (let r = 0; r < pp; r++) saved[r] = last[r]!;
+          this.save(pp, last, sent);
           savedStep = k;
         }
       }
@@ -168,7 +184,10 @@ export class PipelineTimer {
       const jumps = Math.floor((microbatches - 1 - k) / period);
       if (jumps <= 0) continue;
       k += jumps * period;
-      for (let r = 0; r < pp; r++) last[r] += jumps * shift;
+      for (let r = 0; r < pp; r++) {
+        last[r] += jumps * shift;
+        sent[r] += jumps * shift;
+      }
       savedStep = -1;
     }
   }
@@ -182,68 +201,105 @@ export class PipelineTimer {
     transfer: Float64Array,
   ): void {
     const last = this.finishSec;
-    const forwardEnd = this.forwardEnd;
+    const { activationSent, gradientSent } = this;
     last.fill(0, 0, pp);
-    forwardEnd.fill(0, 0, pp);
+    activationSent.fill(0, 0, pp);
+    gradientSent.fill(0, 0, pp);
     const group = pp * vpp;
     const total = microbatches * vpp;
     const lag = 2 * (pp - 1) + (vpp - 1) * pp;
     const steps = total + lag;
+    const chunkBase = this.chunkBases(pp, group);
     let savedStep = -1;
     for (let k = 0; k < steps; k++) {
-      // Ends of the step before: the wrap-around neighbours (rank pp - 1 -> 0 forward, rank 0 -> pp - 1 backward).
-      let neighbour = forwardEnd[pp - 1];
-      const firstBackward = last[0];
+      // Positions in their groups of rank 0's forward and backward; the ranks follow in order.
+      let inForward = (k % group) + 1;
+      let inBackward = ((k + 2 * group - lag) % group) - 1;
+      // Of the step before: the wrap-around neighbours (rank pp - 1 -> 0 forward, rank 0 -> pp - 1 backward).
+      let activation = activationSent[pp - 1];
+      const firstGradient = gradientSent[0];
       for (let r = 0; r < pp; r++) {
         let t = last[r];
+        const ownActivation = activationSent[r];
+        let link = ownActivation > gradientSent[r] ? ownActivation : gradientSent[r];
         const i = k - r;
-        const own = forwardEnd[r];
+        inForward = inForward === 0 ? group - 1 : inForward - 1;
         if (i >= 0 && i < total) {
-          const v = Math.floor((i % group) / pp) * pp + r;
-          if (v > 0) {
-            const arrival = neighbour + transfer[v];
-            if (arrival > t) t = arrival;
-          }
+          const v = chunkBase[inForward] + r;
+          if (v > 0 && activation > t) t = activation;
           t += forward[v];
-          forwardEnd[r] = t;
+          if (v + 1 < group) {
+            link = (t > link ? t : link) + transfer[v + 1];
+            activationSent[r] = link;
+          }
         }
-        neighbour = own;
+        activation = ownActivation;
         const j = k - lag + r;
+        inBackward = inBackward + 1 === group ? 0 : inBackward + 1;
         if (j >= 0 && j < total) {
-          const v = (vpp - 1 - Math.floor((j % group) / pp)) * pp + r;
+          const v = group - pp - chunkBase[inBackward] + r;
           if (v < group - 1) {
-            const gradient = (r + 1 < pp ? last[r + 1] : firstBackward) + transfer[v + 1];
+            const gradient = r + 1 < pp ? gradientSent[r + 1] : firstGradient;
             if (gradient > t) t = gradient;
           }
           t += backward[v];
+          if (v > 0) gradientSent[r] = (t > link ? t : link) + transfer[v];
         }
         last[r] = t;
       }
       this.steps++;
       // Steady from the step in which rank 0 does its first backward until it does its last forward.
-      if (k < lag || k >= total - 1) continue;
+      if (k < lag || k >= total - 1 || savedStep === Infinity) continue;
       if (savedStep >= 0 && k < savedStep + group) continue;
       if (savedStep >= 0) {
-        const shift = constantShift(last, this.saved, pp);
-        const sameForward = constantShift(forwardEnd, this.savedForward, pp);
+        const shift = this.shiftOf(pp, last, activationSent, gradientSent);
         const jumps = Math.floor((total - 1 - k) / group);
-        if (shift >= 0 && Math.abs(shift - sameForward) <= SAME * shift && jumps > 0) {
+        if (shift >= 0 && jumps > 0) {
           k += jumps * group;
           for (let r = 0; r < pp; r++) {
             last[r] += jumps * shift;
-            forwardEnd[r] += jumps * shift;
+            activationSent[r] += jumps * shift;
+            gradientSent[r] += jumps * shift;
           }
           savedStep = Infinity;
           continue;
         }
       }
-      if (savedStep === Infinity) continue;
-      for (let r = 0; r < pp; r++) {
-        this.saved[r] = last[r]!;
-        this.savedForward[r] = forwardEnd[r]!;
-      }
+      this.save(pp, last, activationSent, gradientSent);
       savedStep = k;
     }
+  }
+
+  /** First virtual stage of the chunk that position i of a group works on. */
+  private chunkBases(pp: number, group: number): Int32Array {
+    if (this.basesPp === pp && this.basesGroup === group) return this.bases;
+    if (group > this.bases.length) this.bases = new Int32Array(2 * group);
+    for (let i = 0; i < group; i++) this.bases[i] = i - (i % pp);
+    this.basesPp = pp;
+    this.basesGroup = group;
+    return this.bases;
+  }
+
+  private save(pp: number, a: Float64Array, b: Float64Array, c?: Float64Array): void {
+    const { saved } = this;
+    for (let r = 0; r < pp; r++) {
+      saved[r] = a[r];
+      saved[pp + r] = b[r];
+      if (c !== undefined) saved[2 * pp + r] = c[r];
+    }
+  }
+
+  /** now - saved when it is the same for the whole state, else -1. */
+  private shiftOf(pp: number, a: Float64Array, b: Float64Array, c?: Float64Array): number {
+    const { saved } = this;
+    const shift = a[0] - saved[0];
+    const slack = SAME * a[0];
+    for (let r = 0; r < pp; r++) {
+      if (Math.abs(a[r] - saved[r] - shift) > slack) return -1;
+      if (Math.abs(b[r] - saved[pp + r] - shift) > slack) return -1;
+      if (c !== undefined && Math.abs(c[r] - saved[2 * pp + r] - shift) > slack) return -1;
+    }
+    return shift;
   }
 
   private latest(pp: number): number {
@@ -255,17 +311,10 @@ export class PipelineTimer {
   private reserve(pp: number): void {
     if (pp <= this.finishSec.length) return;
     this.finishSec = new Float64Array(2 * pp);
-    this.forwardEnd = new Float64Array(2 * pp);
-    this.saved = new Float64Array(2 * pp);
-    this.savedForward = new Float64Array(2 * pp);
+    this.activationSent = new Float64Array(2 * pp);
+    this.gradientSent = new Float64Array(2 * pp);
+    this.saved = new Float64Array(6 * pp);
   }
-}
-
-/** now - then when it is the same for all ranks, else -1. */
-function constantShift(now: Float64Array, then: Float64Array, pp: number): number {
-  const shift = now[0] - then[0];
-  for (let r = 1; r < pp; r++) if (Math.abs(now[r] - then[r] - shift) > SAME * now[r]) return -1;
-  return shift;
 }
 
 function equalStages(

@@ -23,7 +23,7 @@ export class TiedParameters {
 
   constructor(private readonly segmentation: Segmentation) {
     const count = segmentation.sharedParameter.length;
-    this.elements = segmentation.sharedElements ?? new Float64Array(count);
+    this.elements = Float64Array.from(segmentation.sharedParameter, (t) => elementsOf(segmentation, t));
     this.holders = new Int32Array(count);
     this.firstRank = new Int32Array(count);
     this.lastRank = new Int32Array(count);
@@ -82,6 +82,18 @@ export class TiedParameters {
     }
     return timeSec;
   }
+}
+
+/**
+ * Elements of a parameter, read off the factors of a block that uses it: a dimension's size is the product of its
+ * factors' sizes.
+ */
+function elementsOf(segmentation: Segmentation, parameter: number): number {
+  for (const block of segmentation.blocks) {
+    const dims = block.factors.inputs[block.inputs.indexOf(parameter)];
+    if (dims) return dims.flat().reduce((product, f) => product * block.factors.factors[f].size, 1);
+  }
+  return 0;
 }
 
 /** Pipeline rank of a segment: binary search in the stage starts. */

@@ -6,7 +6,8 @@
 import { loadCluster } from '../../src/cluster/index.js';
 import type { Cluster } from '../../src/cluster/index.js';
 import type { ClassCosts, CostProvider, Phase, ShardKey } from '../../src/cost/types.js';
-import type { Segmentation } from '../../src/graph/types.js';
+import type { Block, Segmentation } from '../../src/graph/types.js';
+import type { FactorRule } from '../../src/ops/types.js';
 import { balancedCuts, checkCandidate, microbatchesOf } from '../../src/plan/candidate.js';
 import type { Candidate } from '../../src/plan/types.js';
 import type { PlanProblem } from '../../src/simulate/types.js';
@@ -87,7 +88,7 @@ function chain(layers: number, kinds: number, tableElements: number, tied: boole
     classSize[k]++;
   });
   return {
-    blocks: [],
+    blocks: tied ? [sharedTable(tableElements)] : [],
     segmentCount,
     segmentClass,
     blockStart: new Int32Array(segmentCount + 1),
@@ -98,8 +99,27 @@ function chain(layers: number, kinds: number, tableElements: number, tied: boole
     sharedParameter: Int32Array.from(tied ? [0] : []),
     sharedStart: Int32Array.from(tied ? [0, 2] : [0]),
     sharedSegment: Int32Array.from(tied ? [0, segmentCount - 1] : []),
-    sharedElements: Float64Array.from(tied ? [tableElements] : []),
     layers: Math.ceil(layers / kinds),
+  };
+}
+
+/** The block that looks words up: its only input is the shared table, tensor 0. */
+function sharedTable(elements: number): Block {
+  const factors: FactorRule = { factors: [{ size: elements, kind: 'lookup' }], inputs: [[[0]]], outputs: [] };
+  return {
+    kind: 'lookup',
+    nodes: new Int32Array(0),
+    inputs: Int32Array.of(0),
+    outputs: new Int32Array(0),
+    factors,
+    factorAxis: new Uint8Array(1),
+    flop: 0,
+    gradInputFlop: 0,
+    gradWeightFlop: 0,
+    touchedElements: 0,
+    saved: new Int32Array(0),
+    extraSavedBytes: 0,
+    causal: false,
   };
 }
 
