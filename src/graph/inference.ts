@@ -92,6 +92,8 @@ export class Inference {
     this.body(graph.node, scope, nodes, graph.output, graph.valueInfo);
     const graphOutputs = graph.output.map((o) => this.resolveOutput(scope, o.name ?? ''));
     this.compareDeclared();
+    for (const name of this.types.unusedBindings())
+      this.warn(`no dimension is called "${oneLine(name)}"; its value is not used`);
     if (this.droppedWarnings > 0) this.warnings.push(`${String(this.droppedWarnings)} more warnings`);
     return {
       values: this.values,

@@ -12,6 +12,7 @@ const FRESH = /^unk__(\d+)$/;
 /** Reads declared types under one binding of names; also the source of fresh symbols. */
 export class TypeReader {
   private readonly dims = new Map<string, Dim>();
+  private readonly used = new Set<string>();
   private next = 0;
 
   /**
@@ -27,6 +28,11 @@ export class TypeReader {
   fresh(): Dim {
     const name = `unk__${String(this.next++)}`;
     return this.bind.get(name) ?? dim.symbol(name);
+  }
+
+  /** Bound names that no declared dimension has: probably misspelt. */
+  unusedBindings(): string[] {
+    return [...this.bind.keys()].filter((name) => !this.used.has(name) && !FRESH.test(name));
   }
 
   /** Fresh symbols get numbers above every `unk__N` that the model itself uses. */
@@ -85,7 +91,10 @@ export class TypeReader {
   symbol(param: string): Dim {
     let d = this.dims.get(param);
     if (d === undefined) {
-      d = this.bind.get(param) ?? dim.bind(parseDim(param), this.bind);
+      const whole = this.bind.get(param);
+      const parsed = parseDim(param);
+      for (const name of whole === undefined ? dim.symbolsOf(parsed) : [param]) this.used.add(name);
+      d = whole ?? dim.bind(parsed, this.bind);
       this.dims.set(param, d);
     }
     return d;

@@ -93,7 +93,7 @@ describe('factors across a reshape', () => {
         fc.array(fc.nat(5), { maxLength: 2 }),
         (from, merges, ones) => {
           // Any target of equal volume: merge neighbours, then insert ones.
-          const target = [...from];
+          const target: number[] = [...from];
           for (const m of merges) if (m + 1 < target.length) target.splice(m, 2, target[m] * target[m + 1]);
           for (const o of ones) target.splice(Math.min(o, target.length), 0, 1);
           for (const inferred of [-1, 0]) {
