@@ -2,21 +2,22 @@
  * Where a chain of blocks may be cut: how much is alive at each position, and the positions where little is.
  */
 import { isFloat } from '../model/dtype.js';
-import { TensorRole, type Block, type Graph } from './types.js';
+import { streamNodes } from './stream.js';
+import type { Block, Graph } from './types.js';
 
 /** Blocks looked at on either side of a candidate. */
 const WINDOW = 16;
 
 /**
  * Float elements alive between block p-1 and block p (index p; 0 at both ends), each piece of memory once. Weights,
- * constants and the model's inputs are not counted, nor is what no weight has touched (masks, rotary tables): every device
- * computes those itself.
+ * constants and the model's inputs are not counted, nor is what is no part of the stream (masks, rotary tables): every
+ * device computes those itself.
  */
 export function aliveElements(graph: Graph, blocks: readonly Block[]): Float64Array {
   const count = blocks.length;
   const home = new Int32Array(graph.tensorCount).fill(-1);
   const last = new Int32Array(graph.tensorCount).fill(-1);
-  const weighted = dependsOnWeights(graph, blocks);
+  const stream = streamNodes(graph);
   blocks.forEach((block, b) => {
     for (const t of block.outputs) {
       const root = graph.storage[t];
@@ -26,7 +27,7 @@ export function aliveElements(graph: Graph, blocks: readonly Block[]): Float64Ar
   });
   const change = new Float64Array(count + 2);
   for (let t = 0; t < graph.tensorCount; t++) {
-    if (home[t] < 0 || last[t] <= home[t] || !weighted[home[t]] || !isFloat(graph.tensorDtype[t])) continue;
+    if (home[t] < 0 || last[t] <= home[t] || !stream[graph.producer[t]] || !isFloat(graph.tensorDtype[t])) continue;
     change[home[t] + 1] += graph.tensorElements[t];
     change[last[t] + 1] -= graph.tensorElements[t];
   }
@@ -34,20 +35,6 @@ export function aliveElements(graph: Graph, blocks: readonly Block[]): Float64Ar
   for (let p = 1; p <= count; p++) alive[p] = alive[p - 1] + change[p];
   alive[count] = 0;
   return alive;
-}
-
-/** Per block: 1 when a weight is among its inputs or its ancestors' (all ones when the graph has no weights). */
-function dependsOnWeights(graph: Graph, blocks: readonly Block[]): Uint8Array {
-  const weighted = new Uint8Array(blocks.length);
-  const touched = new Uint8Array(graph.tensorCount);
-  let any = false;
-  blocks.forEach((block, b) => {
-    for (const t of block.inputs) if (graph.tensorRole[t] === TensorRole.PARAMETER || touched[t]) weighted[b] = 1;
-    if (!weighted[b]) return;
-    any = true;
-    for (const t of block.outputs) touched[t] = 1;
-  });
-  return any ? weighted : weighted.fill(1);
 }
 
 /**

@@ -16,7 +16,8 @@
 import { findAnchors, isActivation, isLayout, type Anchor } from './anchors.js';
 import { makeBlock } from './block.js';
 import { depthFirstOrder, toCsr } from './order.js';
-import { TensorRole, type Block, type Graph } from './types.js';
+import { streamNodes } from './stream.js';
+import type { Block, Graph } from './types.js';
 
 /** Larger groups do not become cheaper, only slower to analyse. */
 const MAX_GROUP = 256;
@@ -40,6 +41,7 @@ class Grouping {
   private readonly unitNodes: (readonly number[])[] = [];
   private readonly unitAnchor: (Anchor | null)[] = [];
   private readonly order: Int32Array;
+  private readonly stream: Uint8Array;
 
   // groups, union-find
   private readonly parent: number[] = [];
@@ -61,7 +63,8 @@ class Grouping {
     this.groupOf = new Int32Array(n).fill(-1);
     this.isGraphOutput = new Uint8Array(graph.tensorCount);
     for (const t of graph.graphOutputs) this.isGraphOutput[t] = 1;
-    this.order = orderOf(graph, this.unitOf, this.unitNodes.length);
+    this.stream = streamNodes(graph);
+    this.order = orderOf(graph, this.unitOf, this.unitNodes.length, this.stream);
   }
 
   private addUnit(nodes: readonly number[], anchor: Anchor | null): void {
@@ -300,28 +303,27 @@ class Grouping {
     nodesOf.forEach((nodes, b) => {
       for (const n of nodes) blockOf[n] = b;
     });
-    const order = orderOf(graph, blockOf, nodesOf.length);
+    const order = orderOf(graph, blockOf, nodesOf.length, this.stream);
     return Array.from(order, (b) => makeBlock(graph, nodesOf[b], anchorOf[b], blockOf, b));
   }
 }
 
 /**
- * Topological order of a partition of the nodes, walked back from the loss and the outputs. What depends on no weight
+ * Topological order of a partition of the nodes, walked back from the loss and the outputs. What is no part of the stream
  * (masks, positions, rotary tables) comes first: it serves all layers.
  */
-export function orderOf(graph: Graph, partOf: Int32Array, partCount: number): Int32Array {
+function orderOf(graph: Graph, partOf: Int32Array, partCount: number, stream: Uint8Array): Int32Array {
   const rows: number[] = [];
   const items: number[] = [];
-  const weighted = new Uint8Array(partCount);
+  const late = new Uint8Array(partCount);
   for (let n = 0; n < graph.nodeCount; n++) {
+    if (stream[n]) late[partOf[n]] = 1;
     for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
       const t = graph.inputTensor[s];
-      if (t < 0) continue;
-      const p = graph.producer[t];
-      if (p >= 0 && partOf[p] !== partOf[n]) {
-        rows.push(partOf[n]);
-        items.push(partOf[p]);
-      } else if (p < 0 && graph.tensorRole[t] === TensorRole.PARAMETER) weighted[partOf[n]] = 1;
+      const p = t < 0 ? -1 : graph.producer[t];
+      if (p < 0 || partOf[p] === partOf[n]) continue;
+      rows.push(partOf[n]);
+      items.push(partOf[p]);
     }
   }
   const roots: number[] = [];
@@ -329,8 +331,8 @@ export function orderOf(graph: Graph, partOf: Int32Array, partCount: number): In
   for (const t of graph.graphOutputs) if (graph.producer[t] >= 0) roots.push(partOf[graph.producer[t]]);
   const before = toCsr(partCount, rows, items);
   const order = depthFirstOrder(before, roots);
+  // A part that mixes both makes all that follows late, too.
   for (const p of order)
-    for (let k = before.start[p]; k < before.start[p + 1]; k++) if (weighted[before.items[k]]) weighted[p] = 1;
-  return Int32Array.from([...order.filter((p) => !weighted[p]), ...order.filter((p) => weighted[p] === 1)]);
+    for (let k = before.start[p]; k < before.start[p + 1]; k++) if (late[before.items[k]]) late[p] = 1;
+  return Int32Array.from([...order.filter((p) => !late[p]), ...order.filter((p) => late[p] === 1)]);
 }
-

@@ -88,7 +88,7 @@ function segmentStarts(graph: Graph, blocks: readonly Block[], alive: Float64Arr
   for (let u = 0; u < units; u++) total += work[u];
   // Prefer to start a layer where least is alive, and then with its attention.
   const phase = (u: number): number => alive[unitStart[u]] * 2 + (hasAttention[u] ? 0 : 1);
-  const runs = findRuns(classes, work, phase, 1e-3);
+  const runs = findRuns(classes, work, isHeavyUnit, phase, 1e-3);
   // Outside of repetitions a segment holds about as much work as a layer does.
   let target = total / PIECES;
   for (const run of runs) {
@@ -99,8 +99,13 @@ function segmentStarts(graph: Graph, blocks: readonly Block[], alive: Float64Arr
   const starts: number[] = [];
   let at = 0;
   for (const run of runs) {
-    cutByWork(at, run.from, unitStart, work, target, starts);
-    for (const u of layersOf(run, classes, isHeavyUnit, (v) => alive[unitStart[v]])) starts.push(unitStart[u]);
+    const layers = layersOf(run, classes, isHeavyUnit, (v) => alive[unitStart[v]]);
+    // Light units before the first layer belong to it when it starts with more alive than the others do: an accident of
+    // sizes has parted it from its norm.
+    const usual = layers.length > 1 ? alive[unitStart[layers[1]]] : Infinity;
+    for (let u = layers[0] - 1; u >= at && !isHeavyUnit[u] && alive[unitStart[u + 1]] > usual; u--) layers[0] = u;
+    cutByWork(at, layers[0], unitStart, work, target, starts);
+    for (const u of layers) starts.push(unitStart[u]);
     at = run.to;
   }
   cutByWork(at, units, unitStart, work, target, starts);

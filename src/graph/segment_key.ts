@@ -51,7 +51,8 @@ class BlockTexts {
 
   of(block: Block): string {
     const { graph } = this;
-    const ops = Array.from(block.nodes, (n) => graph.nodeOp[n]).join(',');
+    // Views cost nothing: two segments that differ by one are the same to a planner.
+    const ops = Array.from(block.nodes, (n) => (graph.nodeKernel[n] === 'view' ? '' : `${graph.nodeOp[n]},`)).join('');
     const saved = Array.from(block.saved, (t) => this.place(block, t)).join(',');
     return [
       block.kind,
