@@ -33,6 +33,8 @@ import { family as microsoftActivation } from './microsoft_activation.js';
 import { family as microsoftQuant } from './microsoft_quant.js';
 import { family as microsoftMisc } from './microsoft_misc.js';
 import { family as microsoftTraining } from './microsoft_training.js';
+import { family as microsoftFused } from './microsoft_fused.js';
+import { family as attentionPreview } from './attention_preview.js';
 import type { OpFamily } from './types.js';
 
 export const FAMILIES: readonly OpFamily[] = [
@@ -70,4 +72,6 @@ export const FAMILIES: readonly OpFamily[] = [
   microsoftQuant,
   microsoftMisc,
   microsoftTraining,
+  microsoftFused,
+  attentionPreview,
 ];

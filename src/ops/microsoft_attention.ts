@@ -170,11 +170,13 @@ function inferCore(form: Form): (ctx: InferContext) => void {
   };
 }
 
-/** Concrete sizes. A cache that is a shared buffer counts in full: its fill is data. */
+/** Concrete sizes. A shared buffer counts in full where the total length is not known: its fill is data. */
 function concrete(op: OpInstance, form: Form): AttentionSizes & { readonly packed: Sizes['packed'] } {
   const s = sizesOf((i) => op.inputShape(i), op.attrs);
   const kv = Number(s.kv ?? 1);
   const past = form.pastKey >= 0 ? (op.inputShape(form.pastKey)?.[2] ?? 0) : 0;
+  // A buffer of the longest length that past and present share holds this step's tokens too.
+  const present = op.outputShape(1)?.[2] ?? past + kv;
   const total = form.totalLength >= 0 ? onlyNumber(op.inputValue(form.totalLength)) : null;
   const window = op.attrs.int('local_window_size', -1);
   return {
@@ -183,7 +185,7 @@ function concrete(op: OpInstance, form: Form): AttentionSizes & { readonly packe
     kvHeads: s.kvHeads,
     queryLength: Number(s.query ?? 1),
     kvLength: kv,
-    pastLength: total === null ? past : Math.max(Math.min(past, total - kv), 0),
+    pastLength: past === 0 ? 0 : Math.max((total ?? present) - kv, 0),
     headDim: Number(s.headDim ?? 1),
     valueDim: Number(s.valueDim ?? 1),
     causal: form.causal(op.attrs),

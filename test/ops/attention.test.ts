@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { DType } from '../../src/model/dtype.js';
 import { attendedPairs, type AttentionSizes } from '../../src/ops/attention_core.js';
 import { family as standard } from '../../src/ops/attention.js';
+import { family as preview } from '../../src/ops/attention_preview.js';
 import { family as ort } from '../../src/ops/microsoft_attention.js';
 import {
   described,
@@ -113,6 +114,21 @@ describe('Attention of the default domain', () => {
     expect(layoutText(factors, factors!.outputs[0])).to.equal('2p0 5p3 2p1*4p2*8w6');
     expect(gradFlop(backward)).to.equal(2 * work!.flop);
     expect(savedBytes(op, backward)).to.equal(4 * (640 + 2 * 224 + 640) + 4 * 2 * 8 * 5);
+  });
+});
+
+describe('FlexAttention of the preview domain', () => {
+  it('is an attention over an axis of heads', () => {
+    const { op, work, factors } = described(preview, 'FlexAttention', {
+      inputs: [
+        [2, 8, 5, 16],
+        [2, 2, 7, 16],
+        [2, 2, 7, 4],
+      ],
+    });
+    expect(op.outputShape(0)).to.deep.equal([2, 8, 5, 4]);
+    expect(work!.flop).to.equal(2 * 2 * 8 * 5 * 7 * 20);
+    expect(layoutText(factors, factors!.inputs[0])).to.equal('2p0 2p1*4p2 5p3 16w5');
   });
 });
 
@@ -244,6 +260,12 @@ describe('ORT attention', () => {
     expect(work!.flop).to.equal(2 * 2 * 4 * (6 * 4 + 18) * 16);
     expect(layoutText(factors, factors!.inputs[0])).to.match(/^2p0 6w\d 4w\d\*2p1\*8w\d$/);
     expect(layoutText(factors, factors!.outputs[0])).to.match(/^2p0 6w\d 2p1\*2p2\*8w\d$/);
+  });
+
+  it('GroupQueryAttention in a shared buffer does not count this step twice', () => {
+    const c = gqa(32, false, 4);
+    const shared = { ...c, inputs: [[2, 4, 32], [2, 4, 16], [2, 4, 16], ...c.inputs.slice(3)] };
+    expect(described(ort, 'GroupQueryAttention', shared).work!.flop).to.equal(2 * 2 * 4 * 8 * 16);
   });
 
   it('Attention projects its input: heads split the weight columns, the output and the cache', () => {

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { DType } from '../../src/model/dtype.js';
 import { family as activation } from '../../src/ops/microsoft_activation.js';
+import { family as fused } from '../../src/ops/microsoft_fused.js';
 import { family as misc } from '../../src/ops/microsoft_misc.js';
 import { family as norm } from '../../src/ops/microsoft_norm.js';
 import { family as training } from '../../src/ops/microsoft_training.js';
@@ -134,7 +135,7 @@ describe('ORT experts', () => {
 describe('ORT fused products and the rest', () => {
   it('FusedMatMul transposes operands and their batches', () => {
     expect(
-      shapes(misc, 'FusedMatMul', {
+      shapes(fused, 'FusedMatMul', {
         inputs: [
           ['b', 4, 's'],
           ['b', 4, 't'],
@@ -149,14 +150,14 @@ describe('ORT fused products and the rest', () => {
       ],
       attrs: { transBatchA: 1 },
     };
-    expect(shapes(misc, 'FusedMatMul', batch)[0]).to.deep.equal([2, 3, 5]);
-    const { factors, work } = described(misc, 'FusedMatMul', batch);
+    expect(shapes(fused, 'FusedMatMul', batch)[0]).to.deep.equal([2, 3, 5]);
+    const { factors, work } = described(fused, 'FusedMatMul', batch);
     expect(work!.flop).to.equal(2 * 2 * 3 * 5 * 4);
     expect(layoutText(factors, factors!.inputs[0])).to.equal('3p2 2p0 4c1');
   });
 
   it('fused activations save the output and are not linear', () => {
-    const { factors, backward, work } = described(misc, 'FusedGemm', { inputs: [[2, 4], weight(4, 6)] });
+    const { factors, backward, work } = described(fused, 'FusedGemm', { inputs: [[2, 4], weight(4, 6)] });
     expect(factors!.linear).to.equal(undefined);
     expect(backward!.savesOutputs).to.deep.equal([0]);
     expect(work!.flop).to.equal(2 * 2 * 4 * 6 + 12);
@@ -164,7 +165,7 @@ describe('ORT fused products and the rest', () => {
 
   it('NHWC convolutions take weights with channels first or last', () => {
     expect(
-      shapes(misc, 'NhwcConv', {
+      shapes(fused, 'NhwcConv', {
         inputs: [
           ['n', 8, 8, 3],
           [16, 3, 3, 3],
@@ -172,14 +173,14 @@ describe('ORT fused products and the rest', () => {
       })[0],
     ).to.deep.equal(['n', 6, 6, 16]);
     expect(
-      shapes(misc, 'NhwcConv', {
+      shapes(fused, 'NhwcConv', {
         inputs: [
           ['n', 8, 8, 'c'],
           ['m', 3, 3, 'c'],
         ],
       })[0],
     ).to.deep.equal(['n', 6, 6, 'm']);
-    const { factors } = described(misc, 'NhwcConv', { inputs: [[2, 8, 8, 4], weight(16, 3, 3, 4)] });
+    const { factors } = described(fused, 'NhwcConv', { inputs: [[2, 8, 8, 4], weight(16, 3, 3, 4)] });
     expect(layoutText(factors, factors!.inputs[1])).to.match(/^16p1 3w\d 3w\d 4c2$/);
   });
 
@@ -188,7 +189,7 @@ describe('ORT fused products and the rest', () => {
       shapes(misc, 'ExpandDims', { inputs: [['a', 'b'], { dims: [], dtype: DType.INT32, value: [-1] }] })[0],
     ).to.deep.equal(['a', 'b', 1]);
     expect(
-      shapes(misc, 'CDist', {
+      shapes(fused, 'CDist', {
         inputs: [
           ['m', 4],
           ['k', 4],
