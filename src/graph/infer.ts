@@ -47,6 +47,8 @@ export interface InferredBody {
 export interface Inferred {
   /** Names as in the model; inside functions prefixed by the call path. */
   readonly values: string[];
+  /** Values 0 .. mainCount - 1 are the main graph's, in order of definition; those of subgraphs and functions follow. */
+  readonly mainCount: number;
   readonly type: (ValueType | null)[];
   readonly known: (KnownValue | null)[];
   /** The main graph in execution order, functions inlined. */

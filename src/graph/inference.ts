@@ -24,7 +24,7 @@ import { callAttributes, FunctionTable, opsetVersions } from './inline.js';
 import { TypeReader } from './type_proto.js';
 
 /** Nodes after inlining and repeated bodies; more is a bomb, not a model. */
-const MAX_NODES = 4_000_000;
+const MAX_NODES = 1_000_000;
 const MAX_DEPTH = 256;
 const MAX_WARNINGS = 100;
 /** Assumed when a model imports no version of the default domain. */
@@ -97,6 +97,7 @@ export class Inference {
     if (this.droppedWarnings > 0) this.warnings.push(`${String(this.droppedWarnings)} more warnings`);
     return {
       values: this.values,
+      mainCount: scope.names.size,
       type: this.type,
       known: this.known,
       nodes,
