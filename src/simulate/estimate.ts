@@ -164,7 +164,7 @@ class Estimator implements Simulator {
       b.optimizerSec;
     let transfers = 0;
     for (let v = 1; v < virtualStages; v++) transfers += load.transferSec[v];
-    // Under 1F1B the round trip of transfers is waited for once every pp microbatches (see pipeline.ts).
+    // Under 1F1B at most pp microbatches are in flight: about once every pp of them a round trip is waited for.
     const trips = c.schedule === '1f1b' && train ? 1 + Math.floor((microbatches - 1) / pp) : 1;
     const idle = Math.max(0, step - work);
     b.pipelineTransferSec = Math.min(idle, (train ? 2 : 1) * trips * transfers);

@@ -1,8 +1,8 @@
 /**
- * How long a pipeline takes, given what each virtual stage needs for one microbatch. Three ways, from cheap to exact:
- * closed forms where all stages are equal; a max-plus recurrence over stages and microbatches; and, once the
- * recurrence repeats itself with a constant shift, a jump over the repetitions (exact: a max-plus system whose whole
- * state has shifted by a constant goes on shifting by it).
+ * How long a pipeline takes, given what each virtual stage needs for one microbatch. A closed form where
+ * there is one (GPipe, forward passes, equal stages without transfers); else a max-plus recurrence over stages and
+ * microbatches, and, once it repeats itself with a constant shift, a jump over the repetitions. All of it is exact: a
+ * max-plus system whose whole state has shifted by a constant goes on shifting by it.
  *
  * The recurrence walks all ranks in step. In step k of 1F1B every rank r does its forward k and then its backward
  * k - (pp - 1) + r, so that a task needs only results of the same step or the one before:
@@ -64,8 +64,8 @@ export class PipelineTimer {
     }
     if (schedule === 'gpipe') return this.gpipe(pp, microbatches, forward, backward, transfer);
     if (schedule === 'interleaved') this.interleaved(pp, vpp, microbatches, forward, backward, transfer);
-    else if (equalStages(pp, forward, backward, transfer) && transfer[1] <= Math.min(forward[0], backward[0]))
-      return this.equal(pp, microbatches, forward[0], backward[0], transfer[1]);
+    else if (equalStages(pp, forward, backward, transfer))
+      return this.equal(pp, microbatches, forward[0], backward[0]);
     else this.oneForwardOneBackward(pp, microbatches, forward, backward, transfer);
     return this.latest(pp);
   }
@@ -105,15 +105,10 @@ export class PipelineTimer {
     return this.finishSec[0];
   }
 
-  /**
-   * Equal stages under 1F1B. Rank 0 ends its first backward after the whole way down and up, then follows one stage
-   * time a microbatch; every pp microbatches it runs dry for the round trip of transfers, because only pp are in flight.
-   * Holds while no message waits for the link.
-   */
-  private equal(pp: number, microbatches: number, f: number, b: number, x: number): number {
-    const trips = 1 + Math.floor((microbatches - 1) / pp);
-    const total = (pp + microbatches - 1) * (f + b) + trips * 2 * (pp - 1) * x;
-    for (let r = 0; r < pp; r++) this.finishSec[r] = total - r * (b + x);
+  /** Equal stages under 1F1B without transfers: the whole way down and up, then one stage time a microbatch. */
+  private equal(pp: number, microbatches: number, f: number, b: number): number {
+    const total = (pp + microbatches - 1) * (f + b);
+    for (let r = 0; r < pp; r++) this.finishSec[r] = total - r * b;
     return total;
   }
 
@@ -317,6 +312,7 @@ export class PipelineTimer {
   }
 }
 
+/** Transfers break the closed form: with only pp - r microbatches in flight every rank runs dry in its own rhythm. */
 function equalStages(
   pp: number,
   forward: Float64Array,
@@ -324,12 +320,7 @@ function equalStages(
   transfer: Float64Array,
 ): boolean {
   for (let r = 1; r < pp; r++)
-    if (
-      differ(forward[r], forward[0]) ||
-      differ(backward[r], backward[0]) ||
-      differ(transfer[r], transfer[1])
-    )
-      return false;
+    if (transfer[r] > 0 || differ(forward[r], forward[0]) || differ(backward[r], backward[0])) return false;
   return true;
 }
 
