@@ -8,12 +8,19 @@ import type { Block, Graph } from './types.js';
 /** Blocks looked at on either side of a candidate. */
 const WINDOW = 16;
 
+export interface Alive {
+  /** Per position. */
+  readonly elements: Float64Array;
+  /** Per block: how many tensors of the stream it is the last to read. */
+  readonly ends: Int32Array;
+}
+
 /**
  * Float elements alive between block p-1 and block p (index p; 0 at both ends), each piece of memory once. Weights,
  * constants and the model's inputs are not counted, nor is what is no part of the stream (masks, rotary tables): every
  * device computes those itself.
  */
-export function aliveElements(graph: Graph, blocks: readonly Block[]): Float64Array {
+export function aliveElements(graph: Graph, blocks: readonly Block[]): Alive {
   const count = blocks.length;
   const home = new Int32Array(graph.tensorCount).fill(-1);
   const last = new Int32Array(graph.tensorCount).fill(-1);
@@ -26,27 +33,33 @@ export function aliveElements(graph: Graph, blocks: readonly Block[]): Float64Ar
     for (const t of block.inputs) last[graph.storage[t]] = b;
   });
   const change = new Float64Array(count + 2);
+  const ends = new Int32Array(count + 1);
   for (let t = 0; t < graph.tensorCount; t++) {
     if (home[t] < 0 || last[t] <= home[t] || !stream[graph.producer[t]] || !isFloat(graph.tensorDtype[t])) continue;
     change[home[t] + 1] += graph.tensorElements[t];
     change[last[t] + 1] -= graph.tensorElements[t];
+    ends[last[t]]++;
   }
   const alive = new Float64Array(count + 1);
   for (let p = 1; p <= count; p++) alive[p] = alive[p - 1] + change[p];
   alive[count] = 0;
-  return alive;
+  return { elements: alive, ends };
 }
 
 /**
  * Positions where no more is alive than anywhere in the window before, or than anywhere in the window after. Asking for one
  * side only lets a decoder be cut beside its encoder, whose output stays alive throughout.
  */
-export function cutPositions(alive: Float64Array): number[] {
+export function cutPositions({ elements: alive, ends }: Alive): number[] {
   const end = alive.length - 1;
   const before = slidingMinimum(alive, false);
   const after = slidingMinimum(alive, true);
   const cuts: number[] = [];
-  for (let p = 1; p < end; p++) if (alive[p] <= before[p] || alive[p] <= after[p]) cuts.push(p);
+  for (let p = 1; p < end; p++) {
+    // The next block joins what is alive (a residual addition) and leaves less: after it is the better place.
+    if (p + 1 < end && alive[p + 1] < alive[p] && ends[p] > 1) continue;
+    if (alive[p] <= before[p] || alive[p] <= after[p]) cuts.push(p);
+  }
   return cuts;
 }
 

@@ -9,7 +9,7 @@
  * 3. What lies outside of repetitions (embedding, head and loss, a graph that repeats nothing) is cut by work.
  * 4. Segments that are equal in every detail - operators, shapes, factors, wiring - share a class. Names play no part.
  */
-import { aliveElements, cutPositions } from './cuts.js';
+import { aliveElements, cutPositions, type Alive } from './cuts.js';
 import { findRuns, type Run } from './runs.js';
 import { segmentKeys } from './segment_key.js';
 import { TensorRole, type Block, type Graph, type Segmentation } from './types.js';
@@ -22,8 +22,9 @@ const MAX_SEGMENTS = 1024;
 const FLOP_PER_ELEMENT = 100;
 
 export function segment(graph: Graph, blocks: readonly Block[]): Segmentation {
-  const alive = aliveElements(graph, blocks);
-  const starts = limitSegments(segmentStarts(graph, blocks, alive));
+  const crossing = aliveElements(graph, blocks);
+  const alive = crossing.elements;
+  const starts = limitSegments(segmentStarts(graph, blocks, crossing));
   const segmentCount = starts.length;
   const blockStart = Int32Array.from([...starts, blocks.length]);
   const keys = segmentKeys(graph, blocks, blockStart);
@@ -59,9 +60,10 @@ function workOf(block: Block): number {
 }
 
 /** First block of each segment, ascending, the first 0. */
-function segmentStarts(graph: Graph, blocks: readonly Block[], alive: Float64Array): number[] {
+function segmentStarts(graph: Graph, blocks: readonly Block[], crossing: Alive): number[] {
   if (blocks.length === 0) return [];
-  const unitStart = [0, ...cutPositions(alive)];
+  const alive = crossing.elements;
+  const unitStart = [0, ...cutPositions(crossing)];
   const units = unitStart.length;
   const endOf = (u: number): number => (u + 1 < units ? unitStart[u + 1] : blocks.length);
   const ids = new Map<string, number>();
