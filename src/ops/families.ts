@@ -5,6 +5,7 @@ import { family as cast } from './cast.js';
 import { family as constant } from './constant.js';
 import { family as reduce } from './reduce.js';
 import { family as reshape } from './reshape.js';
+import { family as shapeOps } from './shape_ops.js';
 import { family as movement } from './movement.js';
 import { family as concatSplit } from './concat_split.js';
 import { family as slicePad } from './slice_pad.js';
@@ -44,6 +45,7 @@ export const FAMILIES: readonly OpFamily[] = [
   constant,
   reduce,
   reshape,
+  shapeOps,
   movement,
   concatSplit,
   slicePad,

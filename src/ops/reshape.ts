@@ -1,12 +1,13 @@
 /** Operators that only re-read the same elements in row-major order: free, and transparent to gradients and sharding. */
-import { DType, isFloat } from '../model/dtype.js';
-import { normalizeAxes, normalizeAxis } from './axis.js';
+import { isFloat } from '../model/dtype.js';
+import { normalizeAxes, normalizeAxis, wrapAxis } from './axis.js';
 import { needsGrad } from './defaults.js';
 import * as dim from './dim.js';
 import { refineShapes } from './refine.js';
 import type {
   BackwardRule,
   Dim,
+  Factor,
   FactorRule,
   InferContext,
   KnownValue,
@@ -44,12 +45,35 @@ function viewFactors(op: OpInstance, inferred = -1): FactorRule {
   return { factors: r.factors, inputs, outputs: [r.to], linear: true };
 }
 
-const view = (infer: (ctx: InferContext) => void): OpRule => ({
+const view = (
+  infer: (ctx: InferContext) => void,
+  factors: (op: OpInstance) => FactorRule = viewFactors,
+): OpRule => ({
   infer,
   work: () => ({ flop: 0, kernel: 'view' }),
-  factors: (op) => viewFactors(op),
+  factors: (op) => factors(op),
   backward: viewBackward,
 });
+
+/**
+ * Factors of a view that says where each dimension goes, so that dimensions of size 1 are not mistaken for one another:
+ * input dimension k has factor k, the output's are given.
+ */
+function mappedFactors(op: OpInstance, outputs: number[][]): FactorRule {
+  const factors: Factor[] = (op.inputShape(0) ?? []).map((size) => ({ size, kind: 'parallel' }));
+  const inputs: (number[][] | null)[] = [factors.map((_, k) => [k])];
+  for (let i = 1; i < op.inputCount; i++) {
+    inputs.push(op.inputShape(i)?.map((size) => [factors.push({ size, kind: 'whole' }) - 1]) ?? null);
+  }
+  return { factors, inputs, outputs: [outputs], linear: true };
+}
+
+/** Axes of a checked Squeeze or Unsqueeze, counted in a tensor of `rank`; `null` when they are not given or not known. */
+function instanceAxes(op: OpInstance, rank: number): readonly number[] | null {
+  const axes =
+    op.inputCount > 1 && op.inputShape(1) !== null ? numbersOf(op.inputValue(1)) : op.attrs.ints('axes');
+  return axes?.map((a) => wrapAxis(a, rank)) ?? null;
+}
 
 /** Target of a Reshape: an input, or before opset 5 an attribute. */
 function reshapeTarget(ctx: InferContext): readonly Dim[] | null {
@@ -135,7 +159,15 @@ const flatten = view((ctx) => {
   const given = ctx.attrs.int('axis', 1);
   const axis = given === shape.length ? given : normalizeAxis(ctx, given, shape.length);
   setView(ctx, [dim.product(shape, 0, axis), dim.product(shape, axis)]);
-});
+}, flattenFactors);
+
+function flattenFactors(op: OpInstance): FactorRule {
+  const rank = op.inputShape(0)?.length ?? 0;
+  const given = op.attrs.int('axis', 1);
+  const axis = given < 0 ? given + rank : given;
+  const all = Array.from({ length: rank }, (_, k) => k);
+  return mappedFactors(op, [all.slice(0, axis), all.slice(axis)]);
+}
 
 /** Axes: an attribute before opset 13, an input since. `undefined`: not given; `null`: given but not known. */
 function givenAxes(ctx: InferContext): readonly number[] | null | undefined {
@@ -166,7 +198,14 @@ const squeeze = view((ctx) => {
     ctx,
     shape.filter((_, i) => !axes.includes(i)),
   );
-});
+}, squeezeFactors);
+
+function squeezeFactors(op: OpInstance): FactorRule {
+  const shape = op.inputShape(0) ?? [];
+  const axes = instanceAxes(op, shape.length);
+  const kept = shape.flatMap((size, k) => ((axes === null ? size === 1 : axes.includes(k)) ? [] : [[k]]));
+  return kept.length === op.outputShape(0)?.length ? mappedFactors(op, kept) : viewFactors(op);
+}
 
 const unsqueeze = view((ctx) => {
   const shape = ctx.shape(0);
@@ -183,70 +222,21 @@ const unsqueeze = view((ctx) => {
   let next = 0;
   for (let i = 0; i < rank; i++) out.push(axes.includes(i) ? 1 : shape[next++]);
   setView(ctx, out);
-});
+}, unsqueezeFactors);
 
-/** Passes anything through, sequences and optionals too. */
-const identity: OpRule = {
-  infer(ctx) {
-    const type = ctx.type(0);
-    if (type !== null) ctx.setOutput(0, type, ctx.value(0));
-  },
-  work: () => ({ flop: 0, kernel: 'view' }),
-  factors(op) {
-    const shape = op.inputShape(0);
-    const dims = shape?.map((_, k) => [k]) ?? null;
-    return {
-      factors: (shape ?? []).map((size) => ({ size, kind: 'parallel' as const })),
-      inputs: [dims],
-      outputs: [dims],
-      linear: true,
-    };
-  },
-  backward: viewBackward,
-};
-
-function shapeRange(ctx: InferContext, rank: number): [number, number] {
-  const clamp = (a: number): number => Math.min(rank, Math.max(0, a < 0 ? a + rank : a));
-  return [clamp(ctx.attrs.int('start', 0)), clamp(ctx.attrs.int('end', rank))];
+/** A new dimension of 1 has no factor. */
+function unsqueezeFactors(op: OpInstance): FactorRule {
+  const out = op.outputShape(0) ?? [];
+  const axes = instanceAxes(op, out.length);
+  if (axes === null) return viewFactors(op);
+  let next = 0;
+  return mappedFactors(
+    op,
+    out.map((_, k) => (axes.includes(k) ? [] : [next++])),
+  );
 }
-
-const shapeOf: OpRule = {
-  infer(ctx) {
-    const shape = ctx.shape(0);
-    if (shape === null) return ctx.setTensor(0, DType.INT64, [ctx.freshDim()]);
-    const [start, end] = shapeRange(ctx, shape.length);
-    const elements = start === 0 && end === shape.length ? shape : shape.slice(start, Math.max(start, end));
-    const dims = [elements.length];
-    ctx.setTensor(0, DType.INT64, dims, { dtype: DType.INT64, dims, elements });
-  },
-  work: () => ({ flop: 0, kernel: 'view' }),
-  backward: () => null,
-};
-
-const sizeOf: OpRule = {
-  infer(ctx) {
-    const shape = ctx.shape(0);
-    const count = shape === null ? null : dim.product(shape);
-    ctx.setTensor(
-      0,
-      DType.INT64,
-      [],
-      count === null ? null : { dtype: DType.INT64, dims: [], elements: [count] },
-    );
-  },
-  work: () => ({ flop: 0, kernel: 'view' }),
-  backward: () => null,
-};
 
 export const family: OpFamily = {
   domain: '',
-  rules: {
-    Reshape: reshape,
-    Flatten: flatten,
-    Squeeze: squeeze,
-    Unsqueeze: unsqueeze,
-    Identity: identity,
-    Shape: shapeOf,
-    Size: sizeOf,
-  },
+  rules: { Reshape: reshape, Flatten: flatten, Squeeze: squeeze, Unsqueeze: unsqueeze },
 };

@@ -4,6 +4,7 @@ import { DType } from '../../src/model/dtype.js';
 import { symbol } from '../../src/ops/dim.js';
 import { refineShapes } from '../../src/ops/refine.js';
 import { family } from '../../src/ops/reshape.js';
+import { family as shapeFamily } from '../../src/ops/shape_ops.js';
 import type { Dim } from '../../src/ops/types.js';
 import { described, failure, infer, layoutText, shapes } from '../support/op_harness.js';
 
@@ -130,14 +131,27 @@ describe('other views', () => {
     expect(failure(family, 'Unsqueeze', { inputs: [['b'], to(5)] })).to.contain('outside');
   });
 
+  it('map dimensions of size 1 by position, not by order', () => {
+    const layouts = (op: string, c: Parameters<typeof described>[2]) => {
+      const { factors } = described(family, op, c);
+      return `${layoutText(factors, factors!.inputs[0])} -> ${layoutText(factors, factors!.outputs[0])}`;
+    };
+    expect(layouts('Unsqueeze', { inputs: [[1, 16], to(0)] })).to.equal('1p0 16p1 ->  1p0 16p1');
+    expect(layouts('Squeeze', { inputs: [[1, 1, 16], to(0)] })).to.equal('1p0 1p1 16p2 -> 1p1 16p2');
+    expect(layouts('Squeeze', { inputs: [[1, 16, 1]] })).to.equal('1p0 16p1 1p2 -> 16p1');
+    expect(layouts('Flatten', { inputs: [[2, 1, 4]], attrs: { axis: 2 } })).to.equal(
+      '2p0 1p1 4p2 -> 2p0*1p1 4p2',
+    );
+  });
+
   it('Shape is the shape, cut as opset 15 allows; Size its volume', () => {
-    expect(infer(family, 'Shape', { inputs: [['b', 3, 4]] }).values[0]!.elements).to.deep.equal([
+    expect(infer(shapeFamily, 'Shape', { inputs: [['b', 3, 4]] }).values[0]!.elements).to.deep.equal([
       symbol('b'),
       3,
       4,
     ]);
-    const cut = infer(family, 'Shape', { inputs: [['b', 3, 4]], attrs: { start: -2, end: 9 } });
+    const cut = infer(shapeFamily, 'Shape', { inputs: [['b', 3, 4]], attrs: { start: -2, end: 9 } });
     expect(cut.values[0]!.elements).to.deep.equal([3, 4]);
-    expect(infer(family, 'Size', { inputs: [[2, 3]] }).values[0]!.elements).to.deep.equal([6]);
+    expect(infer(shapeFamily, 'Size', { inputs: [[2, 3]] }).values[0]!.elements).to.deep.equal([6]);
   });
 });
