@@ -8,7 +8,7 @@ import { needsGrad, outputElements } from './defaults.js';
 import { add, mul, sub } from './dim.js';
 import { divided, firstDtype, ranked, unify } from './expect.js';
 import { FactorBuilder, type Layout } from './factor_builder.js';
-import { oneActivation } from './product_rule.js';
+import { oneActivation, present } from './product_rule.js';
 import { countOf } from './value.js';
 import { windowAttributes, windowOutputs } from './window.js';
 import type {
@@ -141,9 +141,7 @@ export function convBackward(op: OpInstance, flop: number, form = CONV): Backwar
     savesInputs.push(form.input);
   }
   if (form.bias >= 0 && needsGrad(op, form.bias)) grads.push({ input: form.bias, flop: outputElements(op) });
-  return grads.length === 0
-    ? null
-    : { grads, savesInputs: savesInputs.sort((p, q) => p - q), savesOutputs: [] };
+  return grads.length === 0 ? null : { grads, savesInputs: present(op, savesInputs), savesOutputs: [] };
 }
 
 const conv: OpRule = {

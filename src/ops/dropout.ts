@@ -4,7 +4,7 @@
  */
 import { DType } from '../model/dtype.js';
 import { needsGrad, outputElements } from './defaults.js';
-import { broadcastFactors } from './broadcast.js';
+import { alignedFactors } from './factor_builder.js';
 import { sameAsInput } from './expect.js';
 import { onlyNumber } from './value.js';
 import type { BackwardRule, OpFamily, OpInstance, OpRule, Work } from './types.js';
@@ -50,7 +50,7 @@ const dropout: OpRule = {
     if (ctx.hasOutput(1)) ctx.setTensor(1, ctx.version < 10 ? ctx.dtype(0) : DType.BOOL, ctx.shape(0));
   },
   work: (op) => dropoutWork(op, isActive(op, ratioInput(op))),
-  factors: (op) => broadcastFactors(op, true),
+  factors: (op) => alignedFactors(op, () => 'parallel', true),
   backward: (op) => dropoutBackward(op, isActive(op, ratioInput(op)), [0]),
   nondeterministic: true,
 };

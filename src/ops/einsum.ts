@@ -176,9 +176,9 @@ export const einsum: OpRule = {
     return {
       grads: inputs.map((input) => ({ input, flop })),
       // Each gradient reads all other operands.
-      savesInputs: Array.from({ length: op.inputCount }, (_, i) => i).filter((i) =>
-        inputs.some((g) => g !== i),
-      ),
+      savesInputs: Array.from({ length: op.inputCount }, (_, i) => i)
+        .filter((i) => op.inputShape(i) !== null)
+        .filter((i) => inputs.some((g) => g !== i)),
       savesOutputs: [],
     };
   },

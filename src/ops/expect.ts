@@ -17,13 +17,14 @@ export function unify(ctx: InferContext, a: Dim, b: Dim, what: string): Dim {
   return typeof b === 'number' ? b : a;
 }
 
-/** Shape of input i, which must have `low` to `high` dimensions. @throws PartitionError on another rank */
+/** Shape of input i, which is required and has `low` to `high` dimensions. @throws PartitionError otherwise */
 export function ranked(
   ctx: InferContext,
   i: number,
   low: number,
   high = Number.POSITIVE_INFINITY,
 ): Shape | null {
+  if (!ctx.hasInput(i)) ctx.fail(`input ${String(i)} is required`);
   const shape = ctx.shape(i);
   if (shape === null) return null;
   if (shape.length < low || shape.length > high) {

@@ -59,7 +59,7 @@ export class FactorBuilder {
       const ids = layout?.[k + lead];
       if (ids === undefined) return size === 1 ? [] : [this.whole(size)];
       let sizeOfIds = 1;
-      for (const id of ids) sizeOfIds *= this.factors[id].size;
+      for (const id of ids) sizeOfIds *= this.factors[id]?.size ?? Number.NaN;
       if (sizeOfIds === size) return [...ids];
       return size === 1 ? [] : [this.whole(size)];
     });
@@ -98,4 +98,13 @@ export function alignedFactors(
   const outputs: Layout[] = [];
   for (let i = 0; i < op.outputCount; i++) outputs.push(layout);
   return b.rule(inputs, outputs, linear);
+}
+
+/** Every dimension of the output parallel, everything else right-aligned with it. */
+export function outputAligned(op: OpInstance): FactorRule {
+  const b = new FactorBuilder(op);
+  const layout = (op.outputShape(0) ?? []).map((size) => [b.parallel(size)]);
+  const inputs: Layout[] = [];
+  for (let i = 0; i < op.inputCount; i++) inputs.push(layout);
+  return b.rule(inputs, [layout]);
 }

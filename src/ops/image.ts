@@ -6,6 +6,7 @@ import { floorDiv, mul } from './dim.js';
 import { ranked, sameAsInput, unify } from './expect.js';
 import { FactorBuilder, type Layout } from './factor_builder.js';
 import { numbersOf } from './value.js';
+import { present } from './product_rule.js';
 import type {
   BackwardRule,
   Dim,
@@ -181,7 +182,7 @@ export const gridSample: OpRule = {
   backward(op) {
     const flop = 2 * interpolationFlop(op.attrs.string('mode', 'linear')) * outputElements(op);
     const grads = [0, 1].filter((i) => needsGrad(op, i)).map((input) => ({ input, flop }));
-    return grads.length === 0 ? null : { grads, savesInputs: [0, 1], savesOutputs: [] };
+    return grads.length === 0 ? null : { grads, savesInputs: present(op, [0, 1]), savesOutputs: [] };
   },
 };
 

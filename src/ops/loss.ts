@@ -7,6 +7,7 @@ import { inputElements, needsGrad } from './defaults.js';
 import { ranked, unify } from './expect.js';
 import { FactorBuilder, type Layout } from './factor_builder.js';
 import { SOFTMAX_FLOP } from './softmax.js';
+import { present } from './product_rule.js';
 import type { BackwardRule, FactorRule, InferContext, OpFamily, OpInstance, OpRule } from './types.js';
 
 function inferLoss(ctx: InferContext): void {
@@ -55,7 +56,7 @@ export function crossEntropyBackward(op: OpInstance): BackwardRule | null {
   const weights = op.inputCount > 2 && op.inputShape(2) !== null ? [2] : [];
   return {
     grads: [{ input: 0, flop: 3 * inputElements(op) }],
-    savesInputs: hasLogProb ? [1, ...weights] : [0, 1, ...weights],
+    savesInputs: present(op, hasLogProb ? [1, ...weights] : [0, 1, ...weights]),
     savesOutputs: hasLogProb ? [1] : [],
   };
 }
@@ -71,7 +72,7 @@ const negativeLogLikelihoodLoss: OpRule = {
   factors: (op) => lossFactors(op, 'lookup'),
   backward: (op) =>
     needsGrad(op, 0)
-      ? { grads: [{ input: 0, flop: inputElements(op, 1) }], savesInputs: [1], savesOutputs: [] }
+      ? { grads: [{ input: 0, flop: inputElements(op, 1) }], savesInputs: present(op, [1]), savesOutputs: [] }
       : null,
 };
 

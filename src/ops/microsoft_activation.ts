@@ -1,11 +1,11 @@
 /** ORT's fused activations, dropouts and softmax (com.microsoft). */
 import { DType } from '../model/dtype.js';
-import { broadcastFactors, broadcastShapes } from './broadcast.js';
+import { broadcastShapes } from './broadcast.js';
 import { needsGrad, outputElements } from './defaults.js';
 import { ceilDiv, product } from './dim.js';
 import { dropoutBackward, dropoutWork, isActive } from './dropout.js';
 import { sameAsInput } from './expect.js';
-import { alignedFactors } from './factor_builder.js';
+import { alignedFactors, outputAligned } from './factor_builder.js';
 import { SOFTMAX_FLOP } from './softmax.js';
 import { wrapAxis } from './axis.js';
 import type { OpFamily, OpInstance, OpRule } from './types.js';
@@ -24,7 +24,7 @@ function biased(flop: number): OpRule {
       flop: (flop + (op.inputShape(1) === null ? 0 : 1)) * outputElements(op),
       kernel: 'elementwise',
     }),
-    factors: (op) => broadcastFactors(op),
+    factors: outputAligned,
     backward(op) {
       const inputs = [0, 1].filter((i) => needsGrad(op, i));
       if (inputs.length === 0) return null;

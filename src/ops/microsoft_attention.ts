@@ -149,6 +149,10 @@ function inferCore(form: Form): (ctx: InferContext) => void {
     if (kvHeads <= 0 || heads % kvHeads !== 0)
       ctx.fail(`num_heads ${String(heads)} is not a multiple of kv_num_heads ${String(kvHeads)}`);
     const q = ranked(ctx, 0, 3, 5);
+    if (q?.length === 4) ctx.fail('query: expected rank 3, or 5 when packed, found rank 4');
+    if (ctx.hasInput(1)) ranked(ctx, 1, 3, 5);
+    if (ctx.hasInput(2)) ranked(ctx, 2, 3, 4);
+    for (const i of [form.pastKey, form.pastValue]) if (i >= 0 && ctx.hasInput(i)) ranked(ctx, i, 4, 4);
     const s = sizesOf((i) => ctx.shape(i), ctx.attrs);
     if (q?.length === 3 && typeof q[2] === 'number' && s.headDim === null)
       ctx.fail(`query: ${dimText(q[2])} columns are not divisible by ${String(heads)} heads`);
@@ -334,7 +338,8 @@ function packedCore(offsets: number): OpRule {
       const heads = positive(ctx, 'num_heads');
       const kvHeads = ctx.attrs.int('kv_num_heads', heads);
       const q = ranked(ctx, 0, 2, 4);
-      const v = ctx.shape(2);
+      if (q?.length === 3) ctx.fail('query: expected rank 2, or 4 when packed, found rank 3');
+      const v = ctx.hasInput(2) ? ranked(ctx, 2, 2, 2) : null;
       const latent = ctx.attrs.int('v_head_size', 0);
       let columns: Dim | null = null;
       if (latent > 0) columns = heads * latent;

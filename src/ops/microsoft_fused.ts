@@ -12,7 +12,7 @@ import {
 } from './conv.js';
 import { needsGrad, outputElements } from './defaults.js';
 import { add, mul, sub } from './dim.js';
-import { firstDtype, ranked, sameAsInput, unify } from './expect.js';
+import { firstDtype, ranked, unify } from './expect.js';
 import { alignedFactors } from './factor_builder.js';
 import { gemmFactors, gemmForm, gemmShape } from './matmul.js';
 import { poolFactors, poolShape } from './pool.js';
@@ -115,7 +115,7 @@ const sparseToDenseMatMul: OpRule = {
     const t = ctx.type(0);
     const a = t !== null && (t.kind === 'sparse' || t.kind === 'tensor') ? t.shape : null;
     const form = gemmForm(ctx.attrs);
-    ctx.setTensor(0, firstDtype(ctx, 1), matmulShape(ctx, a, ctx.shape(1), form.a, form.b));
+    ctx.setTensor(0, firstDtype(ctx, 1), matmulShape(ctx, a, ranked(ctx, 1, 2, 2), form.a, form.b));
   },
   work(op) {
     const b = op.inputShape(1) ?? [1, 1];
@@ -148,8 +148,8 @@ const cDist: OpRule = {
 
 /** Matrix inverses: 2 n^3 FLOP each (Golub & Van Loan, 3.2). */
 const inverse: OpRule = {
-  infer: (ctx) => {
-    sameAsInput(ctx);
+  infer(ctx) {
+    ctx.setTensor(0, ctx.dtype(0), ranked(ctx, 0, 2));
   },
   work: (op) => ({ flop: inverseFlop(op), kernel: 'other' }),
   factors: (op) => alignedFactors(op, (k, rank) => (k >= rank - 2 ? 'whole' : 'parallel')),
@@ -180,7 +180,8 @@ function fusedConv(channelsLast: boolean, fused: boolean): OpRule {
     },
     factors(op) {
       const rule = convFactors(op, form);
-      const inputs = rule.inputs.map((layout, i) => (i === 3 && layout !== null ? rule.outputs[0] : layout));
+      const fits = op.inputShape(3)?.length === rule.outputs[0]?.length;
+      const inputs = rule.inputs.map((layout, i) => (i === 3 && fits ? rule.outputs[0] : layout));
       return fused ? { factors: rule.factors, inputs, outputs: rule.outputs } : rule;
     },
     backward(op) {

@@ -1,15 +1,16 @@
 /** What is left of com.microsoft for inference: shapes, spectra, padding, generation loops. */
 import { DType } from '../model/dtype.js';
 import { normalizeAxis } from './axis.js';
-import { broadcastFactors, broadcastInputs } from './broadcast.js';
+import { broadcastInputs } from './broadcast.js';
 import { family as constants } from './constant.js';
 import { needsGrad, outputElements } from './defaults.js';
 import { add, floorDiv, mul, sub } from './dim.js';
 import { ranked, sameAsInput } from './expect.js';
-import { FactorBuilder, alignedFactors, type Layout } from './factor_builder.js';
+import { FactorBuilder, alignedFactors, outputAligned, type Layout } from './factor_builder.js';
 import { family as gathers } from './gather_scatter.js';
 import { cropAndResize, gridSample } from './image.js';
 import { family as movements } from './movement.js';
+import { present } from './product_rule.js';
 import { fftFlop } from './signal.js';
 import { family as slices } from './slice_pad.js';
 import { countOf, onlyElement, onlyNumber } from './value.js';
@@ -65,7 +66,7 @@ const complexMul: OpRule = {
   },
   work: (op) => ({ flop: 3 * outputElements(op), kernel: 'elementwise' }),
   factors(op) {
-    const rule = broadcastFactors(op);
+    const rule = outputAligned(op);
     const last = rule.factors.length - 1;
     return {
       ...rule,
@@ -123,7 +124,7 @@ const torchEmbedding: OpRule = {
   },
   backward: (op) =>
     needsGrad(op, 0)
-      ? { grads: [{ input: 0, flop: outputElements(op) }], savesInputs: [1], savesOutputs: [] }
+      ? { grads: [{ input: 0, flop: outputElements(op) }], savesInputs: present(op, [1]), savesOutputs: [] }
       : null,
 };
 

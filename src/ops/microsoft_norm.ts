@@ -16,6 +16,7 @@ import {
   simplifiedLayerNormalization,
   statisticsShape,
 } from './norm.js';
+import { present } from './product_rule.js';
 import { countOf } from './value.js';
 import type { BackwardRule, InferContext, OpFamily, OpInstance, OpRule } from './types.js';
 
@@ -224,7 +225,7 @@ const gatedRmsNorm: OpRule = {
     const rule = normBackward(op, RMS_NORM_FLOP + 5, [1], inputElements(op) / size, 1);
     if (rule === null) return null;
     const grads = needsGrad(op, 2) ? [...rule.grads, { input: 2, flop: 6 * inputElements(op) }] : rule.grads;
-    return { ...rule, grads, savesInputs: [...rule.savesInputs, 2] };
+    return { ...rule, grads, savesInputs: present(op, [...rule.savesInputs, 2]) };
   },
 };
 

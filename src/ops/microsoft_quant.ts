@@ -4,13 +4,13 @@
  * activation (as in QLoRA); fully quantised ones carry none.
  */
 import { DType } from '../model/dtype.js';
-import { wrapAxis } from './axis.js';
+import { normalizeAxis, wrapAxis } from './axis.js';
 import { broadcastShapes } from './broadcast.js';
 import { concatShapes } from './concat_split.js';
 import { qLinearConv } from './conv.js';
 import { inputElements, needsGrad, outputElements } from './defaults.js';
 import { dimText, firstDtype, positive, ranked, sameAsInput, unify } from './expect.js';
-import { FactorBuilder, alignedFactors, type Layout } from './factor_builder.js';
+import { FactorBuilder, alignedFactors, outputAligned, type Layout } from './factor_builder.js';
 import { gemmForm, gemmShape, withColumnVectors } from './matmul.js';
 import { globalPoolFactors, globalShape, poolFactors, poolShape } from './pool.js';
 import { matmulShape, productLayouts, productWork } from './product_rule.js';
@@ -23,15 +23,6 @@ import { numbersOf } from './value.js';
 import type { Dim, FactorRule, InferContext, OpFamily, OpInstance, OpRule } from './types.js';
 
 const noGradient = (): null => null;
-
-/** Factors of elementwise operators whose data inputs stand among scalars: everything right-aligned with the output. */
-function outputAligned(op: OpInstance): FactorRule {
-  const b = new FactorBuilder(op);
-  const layout = (op.outputShape(0) ?? []).map((size) => [b.parallel(size)]);
-  const inputs: Layout[] = [];
-  for (let i = 0; i < op.inputCount; i++) inputs.push(layout);
-  return b.rule(inputs, [layout]);
-}
 
 /** @param data indices of the data inputs, which are broadcast together */
 function quantizedElementwise(data: readonly number[], flop: number): OpRule {
@@ -75,7 +66,10 @@ const qLinearConcat: OpRule = {
     for (let i = 2; i < ctx.inputCount; i += 3) shapes.push(ctx.shape(i));
     const known = shapes.find((s) => s !== null);
     const axis = ctx.attrs.int('axis', 1);
-    const shape = known === undefined ? null : concatShapes(ctx, shapes, wrapAxis(axis, known.length));
+    const shape =
+      known === undefined || known === null
+        ? null
+        : concatShapes(ctx, shapes, normalizeAxis(ctx, axis, known.length));
     ctx.setTensor(0, firstDtype(ctx, 1, 2), shape);
   },
   work: (op) => ({ flop: 2 * outputElements(op), kernel: 'move' }),
@@ -118,7 +112,7 @@ function reducedAxes(ctx: InferContext | OpInstance, rank: number): number[] {
 function quantizedReduce(dtype: (ctx: InferContext) => DType): OpRule {
   return {
     infer(ctx) {
-      const x = ctx.shape(0);
+      const x = ranked(ctx, 0, 0);
       if (x === null) {
         ctx.setTensor(0, dtype(ctx), null);
         return;

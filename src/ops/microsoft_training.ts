@@ -4,7 +4,7 @@
  * of; FLOP is that of the forward operator's gradient. Source: ORT's training_op_defs.
  */
 import { DType } from '../model/dtype.js';
-import { wrapAxis } from './axis.js';
+import { normalizeAxis, wrapAxis } from './axis.js';
 import { concatShapes } from './concat_split.js';
 import { inputElements, outputElements } from './defaults.js';
 import { FactorBuilder, alignedFactors, type Layout } from './factor_builder.js';
@@ -100,11 +100,7 @@ const convGrad: OpRule = {
 const lossInternal: OpRule = {
   infer(ctx) {
     const reduction = ctx.attrs.string('reduction', 'mean');
-    ctx.setTensor(
-      0,
-      ctx.attrs.int('output_type', ctx.dtype(0)),
-      reduction === 'none' ? ctx.shape(1) : [],
-    );
+    ctx.setTensor(0, ctx.attrs.int('output_type', ctx.dtype(0)), reduction === 'none' ? ctx.shape(1) : []);
     if (ctx.hasOutput(1)) ctx.setTensor(1, ctx.dtype(0), ctx.shape(0));
   },
   work: (op) => ({ flop: 6 * inputElements(op), kernel: 'norm' }),
@@ -122,7 +118,7 @@ const sparseLoss: OpRule = {
 const lossGrad: OpRule = {
   infer(ctx) {
     const out = ctx.attrs.optionalInt('output_type');
-    ctx.setTensor(0, (out ?? ctx.dtype(1)), ctx.shape(1));
+    ctx.setTensor(0, out ?? ctx.dtype(1), ctx.shape(1));
   },
   work: (op) => ({ flop: 3 * outputElements(op), kernel: 'norm' }),
   backward: noGradient,
@@ -138,7 +134,9 @@ const concatTraining: OpRule = {
     ctx.setTensor(
       0,
       ctx.dtype(0),
-      known === undefined || known === null ? null : concatShapes(ctx, shapes, wrapAxis(axis, known.length)),
+      known === undefined || known === null
+        ? null
+        : concatShapes(ctx, shapes, normalizeAxis(ctx, axis, known.length)),
     );
     if (ctx.hasOutput(1)) ctx.setTensor(1, DType.INT64, [ctx.inputCount]);
   },

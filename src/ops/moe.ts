@@ -8,6 +8,7 @@ import { needsGrad } from './defaults.js';
 import { ranked, unify } from './expect.js';
 import { FactorBuilder, type Layout } from './factor_builder.js';
 import { countOf } from './value.js';
+import { present } from './product_rule.js';
 import type { BackwardRule, FactorRule, OpFamily, OpInstance, OpRule } from './types.js';
 
 /** Inputs by expert layer; weights [E, columns, rows], biases and scales [E, columns, ...]. */
@@ -106,7 +107,7 @@ function moeBackward(op: OpInstance, form: Form): BackwardRule | null {
   const perToken = projections * s.inner + s.hidden;
   return {
     grads,
-    savesInputs: [0, 1, ...weights],
+    savesInputs: present(op, [0, 1, ...weights]),
     savesOutputs: [],
     extraSavedBytes: dtypeBytes(op.inputDtype(0), s.tokens * s.k * perToken),
   };
@@ -117,8 +118,8 @@ function moe(form: Form): OpRule {
     infer(ctx) {
       const x = ranked(ctx, 0, 2, 3);
       const router = ranked(ctx, 1, 2, 2);
-      const fc1 = ctx.shape(form.fc1[0]);
-      const fc2 = ctx.shape(form.fc2[0]);
+      const fc1 = ranked(ctx, form.fc1[0], 2);
+      const fc2 = ranked(ctx, form.fc2[0], 2);
       if (router !== null && fc1 !== null) unify(ctx, fc1[0], router[1], 'number of experts');
       if (fc1 !== null && fc2 !== null) unify(ctx, fc1[0], fc2[0], 'number of experts in fc1 and fc2');
       if (!form.quantized && x !== null && fc1?.length === 3)

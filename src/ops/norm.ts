@@ -8,6 +8,7 @@ import { inputElements, needsGrad, outputElements } from './defaults.js';
 import { normalizeAxis, wrapAxis } from './axis.js';
 import { dimText, firstDtype, positive, ranked, unify } from './expect.js';
 import { FactorBuilder, alignedFactors, type Layout } from './factor_builder.js';
+import { present } from './product_rule.js';
 import { countOf } from './value.js';
 import type { BackwardRule, FactorRule, InferContext, OpFamily, OpInstance, OpRule, Shape } from './types.js';
 
@@ -34,7 +35,7 @@ export function normBackward(
   if (needsGrad(op, 0)) grads.push({ input: 0, flop: 1.5 * flopPerElement * elements });
   for (const i of parameters) if (needsGrad(op, i)) grads.push({ input: i, flop: 2 * elements });
   if (grads.length === 0) return null;
-  const savesInputs = [0, ...parameters.filter((i) => i < op.inputCount && op.inputShape(i) !== null)];
+  const savesInputs = present(op, [0, ...parameters]);
   const base = { grads, savesInputs, savesOutputs: savedOutputs };
   return savedOutputs.length > 0 ? base : { ...base, extraSavedBytes: STAT_BYTES * statistics * rows };
 }

@@ -9,6 +9,7 @@ import { ranked } from './expect.js';
 import { FactorBuilder, type Layout } from './factor_builder.js';
 import { channelsBack, channelsFirst } from './conv.js';
 import { kernelElements, windowAttributes, windowOutputs } from './window.js';
+import { present } from './product_rule.js';
 import type {
   BackwardRule,
   Dim,
@@ -179,7 +180,7 @@ const maxUnpool: OpRule = {
   },
   work: (op) => ({ flop: inputElements(op), kernel: 'gather' }),
   factors: (op) => poolFactors(op, true),
-  backward: (op) => onlyInputGrad(op, inputElements(op), { savesInputs: [1], savesOutputs: [] }),
+  backward: (op) => onlyInputGrad(op, inputElements(op), { savesInputs: present(op, [1]), savesOutputs: [] }),
 };
 
 /** X, rois [R, 5] -> [R, C, pooled...]. The batch of X is read by index. */
@@ -211,7 +212,8 @@ const roiAlign: OpRule = {
   },
   work: (op) => ({ flop: roiAlignFlop(op), kernel: 'gather' }),
   factors: roiFactors,
-  backward: (op) => onlyInputGrad(op, roiAlignFlop(op), { savesInputs: [1, 2], savesOutputs: [] }),
+  backward: (op) =>
+    onlyInputGrad(op, roiAlignFlop(op), { savesInputs: present(op, [1, 2]), savesOutputs: [] }),
 };
 
 function roiAlignFlop(op: OpInstance): number {

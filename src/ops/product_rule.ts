@@ -157,5 +157,12 @@ export function productBackward(op: OpInstance, flop: number, a = 0, b = 1, bias
   }
   if (bias >= 0 && needsGrad(op, bias)) grads.push({ input: bias, flop: outputElements(op) });
   if (grads.length === 0) return null;
-  return { grads, savesInputs: saves.sort((x, y) => x - y), savesOutputs: [] };
+  return { grads, savesInputs: present(op, saves), savesOutputs: [] };
+}
+
+/** Those of the inputs that are there, in order. */
+export function present(op: OpInstance, inputs: readonly number[]): number[] {
+  return [...new Set(inputs)]
+    .filter((i) => i >= 0 && i < op.inputCount && op.inputShape(i) !== null)
+    .sort((x, y) => x - y);
 }

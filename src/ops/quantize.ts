@@ -4,11 +4,10 @@
  * a frozen integer weight has none because it is no float.
  */
 import { DType } from '../model/dtype.js';
-import { broadcastFactors } from './broadcast.js';
 import { needsGrad, outputElements } from './defaults.js';
 import { wrapAxis } from './axis.js';
 import { dimText, firstDtype } from './expect.js';
-import { FactorBuilder, type Layout } from './factor_builder.js';
+import { FactorBuilder, alignedFactors, type Layout } from './factor_builder.js';
 import type { FactorRule, InferContext, OpFamily, OpInstance, OpRule } from './types.js';
 
 /** Scale shapes: a scalar, [1], a vector along the axis, or the data's rank with the axis divided by the block size. */
@@ -36,7 +35,7 @@ function checkScale(ctx: InferContext): void {
 export function quantizeFactors(op: OpInstance): FactorRule {
   const x = op.inputShape(0) ?? [];
   const scale = op.inputShape(1);
-  if (scale === null || scale.length === 0) return broadcastFactors(op);
+  if (scale === null || scale.length === 0) return alignedFactors(op, () => 'parallel');
   const axis = wrapAxis(op.attrs.int('axis', 1), x.length);
   const b = new FactorBuilder(op);
   const along = scale.length === 1 ? scale[0] : scale[axis];

@@ -31,7 +31,7 @@ const fromShape = randomRule((ctx) => {
 });
 
 const likeInput = randomRule((ctx) => {
-  ctx.setTensor(0, (ctx.attrs.optionalInt('dtype') ?? ctx.dtype(0)), ctx.shape(0));
+  ctx.setTensor(0, ctx.attrs.optionalInt('dtype') ?? ctx.dtype(0), ctx.shape(0));
 });
 
 /** [batch, classes] of log-probabilities -> [batch, sample_size] of class indices. */

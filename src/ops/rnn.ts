@@ -6,6 +6,7 @@ import { dtypeBytes } from '../model/dtype.js';
 import { needsGrad } from './defaults.js';
 import { dimText, ranked, unify } from './expect.js';
 import { FactorBuilder, type Layout } from './factor_builder.js';
+import { present } from './product_rule.js';
 import type { BackwardRule, Dim, FactorRule, InferContext, OpFamily, OpInstance, OpRule } from './types.js';
 
 const GATE_FLOP = 10;
@@ -132,7 +133,7 @@ function cellBackward(op: OpInstance, cell: Cell): BackwardRule | null {
   const hiddenBytes = outputs.length > 0 ? 0 : dtypeBytes(dtype, s.seq * s.batch * s.directions * s.hidden);
   return {
     grads,
-    savesInputs: [0, 1, 2],
+    savesInputs: present(op, [0, 1, 2]),
     savesOutputs: outputs,
     extraSavedBytes: dtypeBytes(dtype, gateElements + cells) + hiddenBytes,
   };
