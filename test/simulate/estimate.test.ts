@@ -52,7 +52,7 @@ describe('estimate', () => {
         const candidate = randomCandidate(problem, random);
         simulator.estimate(candidate, estimate);
         expect(estimate.planBoundSec).to.be.at.most(engine.run(candidate).stepTimeSec * (1 + 1e-9));
-        const step = Object.values(estimate.breakdown).reduce((sum: number, part: number) => sum + part, 0);
+        const step = (Object.values(estimate.breakdown) as number[]).reduce((sum, part) => sum + part, 0);
         expect(step).to.be.closeTo(estimate.stepTimeSec, 1e-9 * estimate.stepTimeSec);
         for (const part of Object.values(estimate.breakdown) as number[]) expect(part).to.be.at.least(0);
         for (let r = 0; r < estimate.rankCount; r++) {
