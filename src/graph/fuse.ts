@@ -15,7 +15,7 @@
  */
 import { findAnchors, isActivation, isLayout, type Anchor } from './anchors.js';
 import { makeBlock } from './block.js';
-import { depthFirstOrder, toCsr } from './order.js';
+import { depthFirstOrder, sinkSingleReaders, toCsr } from './order.js';
 import { streamNodes } from './stream.js';
 import type { Block, Graph } from './types.js';
 
@@ -334,5 +334,10 @@ function orderOf(graph: Graph, partOf: Int32Array, partCount: number, stream: Ui
   // A part that mixes both makes all that follows late, too.
   for (const p of order)
     for (let k = before.start[p]; k < before.start[p + 1]; k++) if (late[before.items[k]]) late[p] = 1;
-  return Int32Array.from([...order.filter((p) => !late[p]), ...order.filter((p) => late[p] === 1)]);
+  const early = order.filter((p) => !late[p]);
+  const stages = sinkSingleReaders(order.filter((p) => late[p] === 1), before);
+  const all = new Int32Array(order.length);
+  all.set(early);
+  all.set(stages, early.length);
+  return all;
 }

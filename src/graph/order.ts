@@ -109,3 +109,47 @@ export function depthFirstOrder(before: Csr, roots: ArrayLike<number>): Int32Arr
   }
   return order.slice(0, count);
 }
+
+/**
+ * Moves every node with a single reader to right before it, with all that leads to it alone; the others keep their order. What
+ * a decoder's first layer takes from the encoder is then computed where the later layers compute theirs.
+ *
+ * @param order a topological order of some nodes
+ * @param before predecessors per node (repeats allowed); nodes outside of `order` are none of its nodes' readers
+ */
+export function sinkSingleReaders(order: Int32Array, before: Csr): Int32Array {
+  const n = before.start.length - 1;
+  // Sole reader of each node: -1 none, -2 several.
+  const reader = new Int32Array(n).fill(-1);
+  for (const i of order)
+    for (let k = before.start[i]; k < before.start[i + 1]; k++) {
+      const j = before.items[k];
+      reader[j] = reader[j] === -1 || reader[j] === i ? i : -2;
+    }
+  const rows: number[] = [];
+  const items: number[] = [];
+  for (const i of order) {
+    if (reader[i] < 0) continue;
+    rows.push(reader[i]);
+    items.push(i);
+  }
+  const children = toCsr(n, rows, items);
+  const result = new Int32Array(order.length);
+  let count = 0;
+  const next = children.start.slice(0, n);
+  const stack = new Int32Array(order.length + 1);
+  for (const root of order) {
+    if (reader[root] >= 0) continue;
+    let top = 0;
+    stack[0] = root;
+    while (top >= 0) {
+      const i = stack[top];
+      if (next[i] < children.start[i + 1]) stack[++top] = children.items[next[i]++];
+      else {
+        result[count++] = i;
+        top--;
+      }
+    }
+  }
+  return result.slice(0, count);
+}
