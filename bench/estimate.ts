@@ -1,0 +1,77 @@
+/** Speed of the estimate: plans priced per second, beside the simplest correct version (sums by segment, tasks one by one). */
+import type { Candidate } from '../src/plan/types.js';
+import { createEstimate, createSimulator } from '../src/simulate/estimate.js';
+import type { PlanProblem } from '../src/simulate/types.js';
+import { Random } from '../src/util/random.js';
+import { naivePipeline } from '../test/support/naivePipeline.js';
+import { randomCandidate, syntheticCandidate, syntheticProblem } from '../test/support/synthetic.js';
+
+const ROUNDS = 15;
+
+/** Calls per second of the fastest of several rounds, each of about `perRound` calls, after a warm-up. */
+function ratePerSec(perRound: number, f: (i: number) => void): number {
+  for (let i = 0; i < perRound; i++) f(i);
+  let best = Infinity;
+  for (let round = 0; round < ROUNDS; round++) {
+    const start = performance.now();
+    for (let i = 0; i < perRound; i++) f(i);
+    best = Math.min(best, performance.now() - start);
+  }
+  return (perRound / best) * 1000;
+}
+
+/** The step's pipeline time without prefix sums, recurrences or caches. */
+function plainSec(problem: PlanProblem, c: Candidate): number {
+  const costs = problem.costs.costs({ ...c, deviceGroup: 0 });
+  const classes = problem.segmentation.segmentClass;
+  const stages = c.pp * c.vpp;
+  const forward = new Array<number>(stages).fill(0);
+  const backward = new Array<number>(stages).fill(0);
+  for (let v = 0; v < stages; v++)
+    for (let s = c.stageStart[v]; s < c.stageStart[v + 1]; s++) {
+      const k = classes[s];
+      forward[v] +=
+        costs.forwardSec[k] + costs.tpForwardSec[k] + costs.cpForwardSec[k] / 2 + costs.epForwardSec[k];
+      backward[v] +=
+        costs.backwardInputSec[k] + costs.backwardWeightSec[k] + costs.recomputeSec[c.recompute[k]][k];
+      backward[v] += costs.tpBackwardSec[k] + costs.cpBackwardSec[k] / 2 + costs.epBackwardSec[k];
+    }
+  const microbatches = problem.globalBatch / (c.dpReplicate * c.dpShard * c.microbatch);
+  const transfer = new Array<number>(stages + 1).fill(1e-4);
+  return Math.max(...naivePipeline(c.schedule, c.pp, c.vpp, microbatches, forward, backward, transfer));
+}
+
+export function run(): { name: string; value: number; unit: string }[] {
+  const problem = syntheticProblem({ layers: 80, hidden: 8192, devices: 1024, globalBatch: 2048 });
+  const simulator = createSimulator(problem);
+  const estimate = createEstimate();
+  const rows: { name: string; value: number; unit: string }[] = [];
+  const add = (name: string, value: number): void =>
+    void rows.push({ name, value: Math.round(value), unit: 'plan/s' });
+  for (const pp of [1, 2, 4, 8, 16]) {
+    const c = syntheticCandidate(problem, { tp: 8, pp });
+    add(
+      `estimate 1F1B pp=${pp}`,
+      ratePerSec(4000, () => simulator.estimate(c, estimate)),
+    );
+  }
+  for (const pp of [4, 8, 16]) {
+    const c = syntheticCandidate(problem, { tp: 8, pp, vpp: 2 });
+    add(
+      `estimate interleaved pp=${pp} vpp=2`,
+      ratePerSec(1000, () => simulator.estimate(c, estimate)),
+    );
+  }
+  const random = new Random(1);
+  const candidates = Array.from({ length: 500 }, () => randomCandidate(problem, random));
+  add(
+    'estimate random plans',
+    ratePerSec(500, (i) => simulator.estimate(candidates[i], estimate)),
+  );
+  const eight = syntheticCandidate(problem, { tp: 8, pp: 8 });
+  add(
+    'plain version 1F1B pp=8',
+    ratePerSec(20, () => plainSec(problem, eight)),
+  );
+  return rows;
+}
