@@ -76,8 +76,11 @@ export const METHODS: readonly string[] = SOLVERS.map((s) => s.name);
 
 export const DEFAULT_BUDGET: Budget = { maxSec: 10, maxEvaluations: Infinity };
 
+/** Cost tables that the lower bound may build; beyond them it falls back to peak rates, which still holds. */
+const BOUND_TABLES = 256;
+
 /** Share of a time budget kept for pricing, judging and writing the plan; reading the model counts against it too. */
-const FINISHING_SHARE = 0.15;
+const FINISHING_SHARE = 0.3;
 /** A search gets at least this share, however long the model took to read. */
 const LEAST_SEARCH_SHARE = 0.2;
 
@@ -149,7 +152,7 @@ export function planOf(
       tensorLayouts(model.graph, model.segmentation, strategies, key, best.dpReplicate * best.dpShard),
     ),
     flopConvention: model.segmentation.blocks.some((b) => b.causal) ? 'causal' : 'full',
-    lowerBoundSec: lowerBoundSec(problem),
+    lowerBoundSec: lowerBoundSec(problem, BOUND_TABLES),
     optimalInSpace: origin.optimalInSpace,
     space:
       'uniform meshes dp x cp x tp x pp with ep and etp, ZeRO 0-3, recompute per class, contiguous stages',

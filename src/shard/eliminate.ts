@@ -96,7 +96,10 @@ function eliminateAll(
   return { cost: constant, choice };
 }
 
-/** The remaining node whose elimination makes the smallest table; ties to the smallest id. */
+/**
+ * The first remaining node with at most two neighbours (series and leaf reductions never widen the rest), else the one whose
+ * elimination makes the smallest table.
+ */
 function cheapest(
   remaining: ReadonlySet<number>,
   touching: readonly ReadonlySet<number>[],
@@ -109,6 +112,7 @@ function cheapest(
     for (const i of touching[node]) for (const n of live[i].scope) if (n !== node) neighbours.add(n);
     let tableSize = sizes[node];
     for (const n of neighbours) tableSize *= sizes[n];
+    if (neighbours.size <= 2) return { node, scope: [...neighbours].sort((a, b) => a - b), tableSize };
     if (tableSize < best.tableSize) best = { node, scope: [...neighbours].sort((a, b) => a - b), tableSize };
   }
   return best;

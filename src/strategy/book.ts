@@ -42,12 +42,18 @@ export const FLOAT_BYTES: Readonly<Record<Precision, number>> = {
   fp8: 2,
 };
 
+/** What a strategy depends on: the key without its microbatch. */
+function shardingId({ tp, cp, ep, etp, deviceGroup }: ShardKey): string {
+  return `${tp}/${cp}/${ep}/${etp}/${deviceGroup}`;
+}
+
 export class StrategyBook implements CostProvider {
   private readonly facts: GraphFacts;
   private readonly layers: readonly Layer[];
   private readonly traffic: readonly ExpertTraffic[];
   private readonly strategyCache = new Map<string, readonly LayerStrategy[]>();
   private readonly costCache = new Map<string, ClassCosts>();
+  private readonly clocks = new Map<string, KernelClock>();
 
   constructor(
     readonly graph: Graph,
@@ -108,7 +114,7 @@ export class StrategyBook implements CostProvider {
 
   /** The chosen strategy of every class. */
   strategies(key: ShardKey): readonly LayerStrategy[] {
-    const id = `${key.tp}/${key.cp}/${key.ep}/${key.etp}/${key.deviceGroup}`;
+    const id = shardingId(key);
     let found = this.strategyCache.get(id);
     if (!found) {
       found = this.solve(key);
@@ -118,7 +124,7 @@ export class StrategyBook implements CostProvider {
   }
 
   costs(key: ShardKey): ClassCosts {
-    const id = `${key.tp}/${key.cp}/${key.ep}/${key.etp}/${key.deviceGroup}/${key.microbatch}`;
+    const id = `${shardingId(key)}/${key.microbatch}`;
     let found = this.costCache.get(id);
     if (!found) {
       found = this.price(key);
@@ -135,8 +141,15 @@ export class StrategyBook implements CostProvider {
     };
   }
 
+  /** Clocks do not depend on the microbatch. */
   private clock(key: ShardKey): KernelClock {
-    return new KernelClock(this.cluster, key, this.options.precision);
+    const id = shardingId(key);
+    let clock = this.clocks.get(id);
+    if (!clock) {
+      clock = new KernelClock(this.cluster, key, this.options.precision);
+      this.clocks.set(id, clock);
+    }
+    return clock;
   }
 
   /** Solves all classes for both layouts between layers and keeps the better for the whole model. */

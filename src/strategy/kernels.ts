@@ -3,7 +3,8 @@
  * cost formulas. One clock per device kind and set of degrees.
  */
 import type { Cluster, Device, Topology } from '../cluster/index.js';
-import { collectiveTimeSec } from '../cost/collective.js';
+import type { CollectiveCurve, CollectiveKind } from '../cost/collective.js';
+import { collectiveCurve, curveTimeSec } from '../cost/collective.js';
 import { attentionTimeSec, elementwiseTimeSec, gemmTimeSec } from '../cost/compute.js';
 import type { Precision, ShardKey } from '../cost/types.js';
 import { AXIS_BATCH, AXIS_SEQUENCE } from '../graph/index.js';
@@ -33,9 +34,15 @@ interface MatrixExtents {
 /** fp32 maximum and sum of a row. */
 const STATISTICS_BYTES = 8;
 
+/** Cost of each collective over one axis, made when first asked for. */
+type AxisCurves = Partial<Record<CollectiveKind, CollectiveCurve>>;
+
 export class KernelClock {
   private readonly device: Device;
   private readonly topology: Topology;
+  private readonly tpCurves: AxisCurves = {};
+  private readonly cpCurves: AxisCurves = {};
+  private readonly epCurves: AxisCurves = {};
 
   constructor(
     cluster: Cluster,
@@ -49,17 +56,22 @@ export class KernelClock {
 
   /** A collective over the tensor-parallel group; `bytes` of the whole tensor. */
   tensorParallelSec(kind: Exclude<Reshard, 'none' | 'slice'>, bytes: number): number {
-    return collectiveTimeSec(kind, bytes, { size: this.key.tp, stride: 1 }, this.topology);
+    return this.collectiveSec(this.tpCurves, kind, bytes, this.key.tp, 1);
   }
 
   /** A collective over the context-parallel group; `bytes` of the whole tensor. */
   contextParallelSec(kind: 'allGather' | 'reduceScatter', bytes: number): number {
-    return collectiveTimeSec(kind, bytes, { size: this.key.cp, stride: this.key.tp }, this.topology);
+    return this.collectiveSec(this.cpCurves, kind, bytes, this.key.cp, this.key.tp);
   }
 
   /** Tokens to experts or back; `bytes` that one rank holds. */
   expertParallelSec(bytes: number): number {
-    return collectiveTimeSec('allToAll', bytes, { size: this.key.ep, stride: this.key.etp }, this.topology);
+    return this.collectiveSec(this.epCurves, 'allToAll', bytes, this.key.ep, this.key.etp);
+  }
+
+  private collectiveSec(curves: AxisCurves, kind: CollectiveKind, bytes: number, size: number, stride: number): number {
+    const curve = (curves[kind] ??= collectiveCurve(kind, { size, stride }, this.topology));
+    return curveTimeSec(curve, bytes);
   }
 
   blockSec(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): BlockSeconds {

@@ -36,10 +36,22 @@ const MAX_PADDING = 1 / 64;
 
 /** Options of every block for a tensor-parallel degree; each list has at least one entry. */
 export function blockOptions(layer: Layer, degree: number, expertDegree: number): BlockOption[][] {
-  const largest = layer.tensors.reduce((most, t) => (t.isParameter ? Math.max(most, t.elements) : most), 0);
+  const largest = largestWeight(layer);
   return layer.blocks.map((block) =>
     optionsOf(layer, block, degree, expertDegree, largest * LARGE_PARAMETER_SHARE),
   );
+}
+
+/** Elements of the layer's largest weight; stacked experts count one by one. */
+function largestWeight(layer: Layer): number {
+  return layer.tensors.reduce((most, tensor) => {
+    if (!tensor.isParameter) return most;
+    const experts = tensor.consumers.reduce((count, { block }) => {
+      const f = expertFactor(layer.blocks[block]);
+      return f < 0 ? count : Math.max(count, layer.blocks[block].sizes[f]);
+    }, 1);
+    return Math.max(most, tensor.elements / experts);
+  }, 0);
 }
 
 function optionsOf(
