@@ -5,6 +5,7 @@ import { NO_ATTRIBUTES } from '../ops/attributes.js';
 import type { Attributes, Dim, InferContext, KnownValue, Shape, ValueType } from '../ops/types.js';
 import type { InferredNode } from './infer.js';
 import type { Inference, Scope } from './inference.js';
+import type { ValueTable } from './value_table.js';
 
 export class RuleContext implements InferContext {
   opType = '';
@@ -20,7 +21,11 @@ export class RuleContext implements InferContext {
   /** Fresh symbols of this node: the only dimensions that a declaration may replace. */
   private made: Dim[] = [];
 
-  constructor(private readonly run: Inference) {}
+  private readonly table: ValueTable;
+
+  constructor(private readonly run: Inference) {
+    this.table = run.table;
+  }
 
   enter(node: InferredNode, scope: Scope): void {
     this.node = node;
@@ -45,7 +50,7 @@ export class RuleContext implements InferContext {
   }
 
   type(i: number): ValueType | null {
-    return this.hasInput(i) ? this.run.type[this.inputs[i]] : null;
+    return this.hasInput(i) ? this.table.type[this.inputs[i]] : null;
   }
 
   shape(i: number): Shape | null {
@@ -59,23 +64,23 @@ export class RuleContext implements InferContext {
   }
 
   value(i: number): KnownValue | null {
-    return this.hasInput(i) ? this.run.known[this.inputs[i]] : null;
+    return this.hasInput(i) ? this.table.known[this.inputs[i]] : null;
   }
 
   declared(i: number): ValueType | null {
-    return this.hasOutput(i) ? this.run.declared(this.outputs[i]) : null;
+    return this.hasOutput(i) ? this.table.declared(this.outputs[i]) : null;
   }
 
   setOutput(i: number, type: ValueType, value: KnownValue | null = null): void {
     if (!this.hasOutput(i)) return;
     const v = this.outputs[i];
     let settled = type;
-    if (this.run.isDeclared(v) && (this.made.length > 0 || hasUnknown(type))) {
-      const declared = this.run.declared(v);
+    if (this.table.isDeclared(v) && (this.made.length > 0 || hasUnknown(type))) {
+      const declared = this.table.declared(v);
       if (declared !== null) settled = fillUnknown(type, declared, this.made);
     }
-    this.run.type[v] = this.run.isGraphOutput(v) ? this.run.settleOutput(v, settled) : settled;
-    this.run.known[v] = value;
+    this.table.type[v] = this.table.outputs.has(v) ? this.table.settleOutput(v, settled) : settled;
+    this.table.known[v] = value;
   }
 
   setTensor(i: number, dtype: DType, shape: Shape | null, value: KnownValue | null = null): void {
@@ -83,7 +88,7 @@ export class RuleContext implements InferContext {
   }
 
   freshDim(): Dim {
-    const d = this.run.types.fresh();
+    const d = this.table.types.fresh();
     this.made.push(d);
     return d;
   }
@@ -93,7 +98,7 @@ export class RuleContext implements InferContext {
   }
 
   warn(message: string): void {
-    this.run.warn(this.run.fault(this.node.proto, this.scope, message).line());
+    this.table.warn(this.run.fault(this.node.proto, this.scope, message).line());
   }
 
   subgraph(graph: GraphProto, inputs: readonly (ValueType | null)[]): readonly (ValueType | null)[] {

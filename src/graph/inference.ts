@@ -12,21 +12,20 @@ import type {
 } from '../model/types.js';
 import { NodeAttributes, NO_ATTRIBUTES, resolveReferences } from '../ops/attributes.js';
 import { tensorValue } from '../ops/constant.js';
-import { symbolsOf } from '../ops/dim.js';
 import { lookupOp, normalizeDomain } from '../ops/registry.js';
-import type { KnownValue, ValueType } from '../ops/types.js';
+import type { ValueType } from '../ops/types.js';
 import { oneLine, PartitionError } from '../util/errors.js';
-import { contradicts, renameDims, typeText } from './declared.js';
+import { contradicts, typeText } from './declared.js';
 import type { Inferred, InferredBody, InferredNode, InferOptions } from './infer.js';
 import { RuleContext } from './infer_context.js';
 import { capturedNames, stableOrder } from './infer_order.js';
 import { callAttributes, FunctionTable, opsetVersions } from './inline.js';
 import { TypeReader } from './type_proto.js';
+import { ValueTable } from './value_table.js';
 
 /** Nodes after inlining and repeated bodies; more is a bomb, not a model. */
 const MAX_NODES = 1_000_000;
 const MAX_DEPTH = 256;
-const MAX_WARNINGS = 100;
 /** Assumed when a model imports no version of the default domain. */
 const NEWEST_OPSET = 28;
 
@@ -44,19 +43,10 @@ export interface Scope {
 }
 
 export class Inference {
-  readonly values: string[] = [];
-  readonly type: (ValueType | null)[] = [];
-  readonly known: (KnownValue | null)[] = [];
-  readonly types: TypeReader;
-  private readonly info: (ValueInfoProto | undefined)[] = [];
-  /** Outputs of the main graph. */
-  private readonly outputs = new Set<number>();
-  private readonly promised = new Map<number, ValueType>();
-  private inputSymbols: ReadonlySet<string> = new Set();
+  readonly table: ValueTable;
+  private readonly types: TypeReader;
   private readonly functions: FunctionTable;
   private readonly initializers = new Map<number, TensorProto>();
-  private readonly warnings: string[] = [];
-  private droppedWarnings = 0;
   private readonly unknown = new Map<string, number>();
   private readonly contexts: RuleContext[] = [];
   private nodeCount = 0;
@@ -68,10 +58,12 @@ export class Inference {
   ) {
     this.where = options.where ?? null;
     this.types = new TypeReader(bindMap(options.bind ?? {}), this.where);
+    this.table = new ValueTable(this.types);
     this.functions = new FunctionTable(model);
   }
 
   run(): Inferred {
+    const { table } = this;
     const graph = this.model.graph;
     if (graph === undefined) throw new PartitionError('input', 'the model has no graph', this.where);
     for (const list of [graph.input, graph.valueInfo, graph.output]) this.avoidNames(list);
@@ -87,28 +79,27 @@ export class Inference {
       depth: 0,
     };
     const graphInputs = this.enterGraph(graph, scope, null).filter((v) => !this.initializers.has(v));
-    this.inputSymbols = new Set(this.symbolsOfInputs(graphInputs).map((s) => s.name));
+    this.table.setInputs(graphInputs);
     const nodes: InferredNode[] = [];
     this.body(graph.node, scope, nodes, graph.output, graph.valueInfo);
     const graphOutputs = graph.output.map((o) => this.resolveOutput(scope, o.name ?? ''));
-    this.compareDeclared();
+    table.compareDeclared();
     for (const name of this.types.unusedBindings())
-      this.warn(`no dimension is called "${oneLine(name)}"; its value is not used`);
-    if (this.droppedWarnings > 0) this.warnings.push(`${String(this.droppedWarnings)} more warnings`);
+      table.warn(`no dimension is called "${oneLine(name)}"; its value is not used`);
     return {
-      values: this.values,
+      values: table.names,
       mainCount: scope.names.size,
-      type: this.type,
-      known: this.known,
+      type: table.type,
+      known: table.known,
       nodes,
       graphInputs,
       graphOutputs,
-      promised: this.promised,
+      promised: table.promised,
       initializers: this.initializers,
-      warnings: this.warnings,
+      warnings: table.warnings(),
       unknownOps: [...this.unknown].map(([op, count]) => ({ op, count })),
-      symbols: this.symbolsOfInputs(graphInputs),
-      notInferred: this.notInferred(),
+      symbols: table.symbolsOf(graphInputs),
+      notInferred: table.notInferred(),
       opset: versions.get('') ?? 0,
     };
   }
@@ -117,10 +108,7 @@ export class Inference {
   // Values, scopes, declarations
 
   private define(scope: Scope, name: string): number {
-    this.type.push(null);
-    this.known.push(null);
-    this.info.push(undefined);
-    const v = this.values.push(scope.functionPath === '' ? name : `${scope.functionPath}/${name}`) - 1;
+    const v = this.table.add(scope.functionPath === '' ? name : `${scope.functionPath}/${name}`);
     scope.names.set(name, v);
     return v;
   }
@@ -140,31 +128,6 @@ export class Inference {
     throw new PartitionError('input', `output "${oneLine(name)}" is produced by no node`, this.where);
   }
 
-  isDeclared(v: number): boolean {
-    return this.info[v] !== undefined;
-  }
-
-  /** Type that the model declares for a value. */
-  declared(v: number): ValueType | null {
-    return this.types.type(this.info[v]?.type, this.values[v]);
-  }
-
-  isGraphOutput(v: number): boolean {
-    return this.outputs.has(v);
-  }
-
-  /**
-   * The type of a graph output. Its declaration is often the only place where an equality such as `total = past + seq` is
-   * written; where it contradicts inference it is reported.
-   */
-  settleOutput(v: number, inferred: ValueType): ValueType {
-    const declared = this.declared(v);
-    if (declared === null) return inferred;
-    if (!contradicts(inferred, declared)) return renameDims(inferred, declared, this.inputSymbols);
-    this.promised.set(v, declared);
-    return inferred;
-  }
-
   /** Fresh symbols must not meet symbols of the same name in the model. */
   private avoidNames(list: readonly ValueInfoProto[]): void {
     for (const v of list)
@@ -182,7 +145,7 @@ export class Inference {
     graph.input.forEach((info, i) => {
       const name = info.name ?? '';
       const v = this.define(scope, name);
-      this.type[v] = formal?.[i] ?? this.types.type(info.type, name);
+      this.table.type[v] = formal?.[i] ?? this.types.type(info.type, name);
       inputs.push(v);
     });
     for (const tensor of graph.initializer) this.enterInitializer(tensor, scope);
@@ -190,7 +153,7 @@ export class Inference {
       const name = sparse.values?.name ?? '';
       const v = scope.names.get(name) ?? this.define(scope, name);
       const dtype: DType = sparse.values?.dataType ?? DType.UNDEFINED;
-      this.type[v] = { kind: 'tensor', dtype, shape: sparse.dims.map(Number) };
+      this.table.type[v] = { kind: 'tensor', dtype, shape: sparse.dims.map(Number) };
       if (sparse.values !== undefined) this.initializers.set(v, sparse.values);
     }
     return inputs;
@@ -206,7 +169,7 @@ export class Inference {
     const shape = tensor.dims as readonly number[];
     const type: ValueType = { kind: 'tensor', dtype: tensor.dataType ?? DType.UNDEFINED, shape };
     const given = scope.names.get(name);
-    const declared = given === undefined ? null : this.type[given];
+    const declared = given === undefined ? null : this.table.type[given];
     if (declared !== null && contradicts(type, declared)) {
       throw new PartitionError(
         'input',
@@ -215,8 +178,8 @@ export class Inference {
       );
     }
     const v = given ?? this.define(scope, name);
-    this.type[v] = type;
-    this.known[v] = tensorValue(tensor);
+    this.table.type[v] = type;
+    this.table.known[v] = tensorValue(tensor);
     this.initializers.set(v, tensor);
   }
 
@@ -241,11 +204,7 @@ export class Inference {
       for (const info of list) {
         const v = scope.names.get(info.name ?? '');
         if (v === undefined || !producer.has(v)) continue;
-        const promise = scope.depth === 0 && list === this.model.graph?.output;
-        if (promise) this.outputs.add(v);
-        // Of two declarations the first counts, but of an output that is listed twice the last.
-        if (promise) this.info[v] = info;
-        else this.info[v] ??= info;
+        this.table.declare(v, info, scope.depth === 0 && list === this.model.graph?.output);
       }
     const inputs = new Array<number[]>(count);
     let sorted = true;
@@ -319,7 +278,7 @@ export class Inference {
     });
     const order = stableOrder(protos.length, reads);
     if (order === null) throw new PartitionError('input', 'the graph has a cycle', this.where);
-    if (scope.depth === 0) this.warn('the nodes are not in topological order; they were sorted');
+    if (scope.depth === 0) this.table.warn('the nodes are not in topological order; they were sorted');
     return order;
   }
 
@@ -359,7 +318,8 @@ export class Inference {
       throw new Error(`internal: the shape rule of ${opType} failed: ${text}`, { cause: e });
     }
     // What a rule leaves open is taken as declared.
-    for (const v of outputs) if (v >= 0 && this.type[v] === null) this.type[v] = this.declared(v);
+    for (const v of outputs)
+      if (v >= 0 && this.table.type[v] === null) this.table.type[v] = this.table.declared(v);
   }
 
   private unknownOp(node: InferredNode, scope: Scope): void {
@@ -374,7 +334,7 @@ export class Inference {
       );
     }
     this.unknown.set(op, (this.unknown.get(op) ?? 0) + 1);
-    for (const v of node.outputs) if (v >= 0) this.type[v] = this.declared(v);
+    for (const v of node.outputs) if (v >= 0) this.table.type[v] = this.table.declared(v);
   }
 
   /** A call of a local function: its body runs in a scope of its own and writes straight into the caller's values. */
@@ -448,7 +408,7 @@ export class Inference {
     const again = node.bodies.findIndex((b) => b.graph === graph);
     if (again >= 0) node.bodies[again] = body;
     else node.bodies.push(body);
-    return outputs.map((v) => this.type[v]);
+    return outputs.map((v) => this.table.type[v]);
   }
 
   // -------------------------------------------------------------------------------------------------------------
@@ -460,43 +420,6 @@ export class Inference {
     const at = `node "${oneLine(scope.functionPath === '' ? name : `${scope.functionPath}/${name}`)}"`;
     const where = this.where === null ? at : `${this.where}: ${at}`;
     return new PartitionError('input', `${oneLine(proto.opType ?? '')}: ${message}`, where);
-  }
-
-  warn(message: string): void {
-    if (this.warnings.length < MAX_WARNINGS) this.warnings.push(message);
-    else this.droppedWarnings++;
-  }
-
-  private compareDeclared(): void {
-    for (let v = 0; v < this.values.length; v++) {
-      if (this.info[v] === undefined) continue;
-      const [inferred, declared] = [this.type[v], this.declared(v)];
-      if (inferred === null || declared === null || !contradicts(inferred, declared)) continue;
-      const name = oneLine(this.values[v]);
-      this.warn(
-        `"${name}" is declared ${typeText(declared)} but inferred ${typeText(inferred)}; the latter is used`,
-      );
-    }
-  }
-
-  private symbolsOfInputs(inputs: readonly number[]): { name: string; firstTensor: string }[] {
-    const first = new Map<string, string>();
-    for (const v of inputs) {
-      const type = this.type[v];
-      if (type?.kind !== 'tensor' && type?.kind !== 'sparse') continue;
-      for (const d of type.shape ?? [])
-        for (const name of symbolsOf(d)) if (!first.has(name)) first.set(name, this.values[v]);
-    }
-    return [...first].map(([name, firstTensor]) => ({ name, firstTensor }));
-  }
-
-  private notInferred(): string[] {
-    const names: string[] = [];
-    for (let v = 0; v < this.values.length; v++) {
-      const t = this.type[v];
-      if (t === null || (t.kind === 'tensor' && t.shape === null)) names.push(this.values[v]);
-    }
-    return names;
   }
 }
 
