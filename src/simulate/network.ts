@@ -11,14 +11,17 @@ export const POINT_TO_POINT = 3;
 
 const KINDS: readonly CollectiveKind[] = ['allReduce', 'reduceScatter', 'allGather', 'p2p'];
 
-/** Remembered results; a power of two. A newcomer evicts whoever holds its slot. */
+/** Remembered results; a power of two. */
 const SLOTS = 8192;
+/** Slots a result may stand in; when all are taken a newcomer evicts one, in turn. */
+const WAYS = 4;
 const KEYS = 5;
 
 export class Network {
   private readonly topologies: Topology[] = [];
   private readonly key = new Float64Array(SLOTS * KEYS).fill(-1);
   private readonly value = new Float64Array(SLOTS);
+  private oldest = 0;
 
   constructor(cluster: Cluster) {
     this.topologies.push({ levels: cluster.levels, deviceCount: cluster.deviceCount });
@@ -35,19 +38,23 @@ export class Network {
    */
   timeSec(kind: number, bytes: number, span: Span, network: number): number {
     if (span.size === 1 || bytes <= 0) return 0;
-    let h = Math.imul((bytes % 4294967291) | 0, 0x9e3779b1) ^ Math.imul(span.size, 0x85ebca6b);
-    h = Math.imul(h ^ span.stride ^ (kind << 20) ^ (network << 24), 0xc2b2ae35);
-    const slot = (h ^ (h >>> 13)) & (SLOTS - 1);
-    const at = slot * KEYS;
     const key = this.key;
-    if (
-      key[at] === bytes &&
-      key[at + 1] === span.size &&
-      key[at + 2] === span.stride &&
-      key[at + 3] === kind &&
-      key[at + 4] === network
-    )
-      return this.value[slot];
+    const first = hash(kind, bytes, span, network);
+    for (let way = 0; way < WAYS; way++) {
+      const slot = first ^ way;
+      const at = slot * KEYS;
+      if (
+        key[at] === bytes &&
+        key[at + 1] === span.size &&
+        key[at + 2] === span.stride &&
+        key[at + 3] === kind &&
+        key[at + 4] === network
+      )
+        return this.value[slot];
+    }
+    this.oldest = (this.oldest + 1) % WAYS;
+    const slot = first ^ this.oldest;
+    const at = slot * KEYS;
     const timeSec = this.price(kind, bytes, span, network);
     key[at] = bytes;
     key[at + 1] = span.size;
@@ -61,4 +68,16 @@ export class Network {
   private price(kind: number, bytes: number, span: Span, network: number): number {
     return collectiveTimeSec(KINDS[kind], bytes, span, this.topologies[network + 1]);
   }
+}
+
+/** Sizes are often multiples of large powers of two: all bits are mixed (the finisher of MurmurHash3). */
+function hash(kind: number, bytes: number, span: Span, network: number): number {
+  const high = Math.floor(bytes / 65536);
+  let h = Math.imul(high % 4294967291, 0x9e3779b1) ^ Math.imul(bytes - high * 65536, 0xc2b2ae35);
+  h ^= Math.imul(span.size, 0x27d4eb2f) ^ Math.imul(span.stride, 0x165667b1) ^ (kind << 20) ^ (network << 24);
+  h ^= h >>> 16;
+  h = Math.imul(h, 0x85ebca6b);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  return (h ^ (h >>> 16)) & (SLOTS - 1);
 }
