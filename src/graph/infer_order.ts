@@ -60,3 +60,42 @@ export function stableOrder(count: number, reads: readonly (readonly number[])[]
   }
   return tail === count ? order : null;
 }
+
+/**
+ * Where to run each node of a list.
+ * @param inputs value indices per node
+ * @param producer position of the node that makes a value, for the values of this list
+ * @param resolve value index of a name that a subgraph captures
+ * @returns `null` when the list is in order as it stands
+ */
+export function executionOrder(
+  protos: readonly NodeProto[],
+  inputs: readonly (readonly number[])[],
+  producer: ReadonlyMap<number, number>,
+  resolve: (name: string) => number,
+): Int32Array | null | 'cycle' {
+  const captured = protos.map((p) => (hasSubgraph(p) ? capturedNames(p).map(resolve) : NOTHING));
+  let sorted = true;
+  for (let n = 0; n < protos.length && sorted; n++) {
+    const [read, also] = [inputs[n], captured[n]];
+    for (let i = 0; i < read.length; i++) if ((producer.get(read[i]) ?? -1) >= n) sorted = false;
+    for (let i = 0; i < also.length; i++) if ((producer.get(also[i]) ?? -1) >= n) sorted = false;
+  }
+  if (sorted) return null;
+  const reads = protos.map((_, n) => {
+    const from = new Set<number>();
+    for (const v of inputs[n]) from.add(producer.get(v) ?? -1);
+    for (const v of captured[n]) from.add(producer.get(v) ?? -1);
+    from.delete(-1);
+    return [...from];
+  });
+  return stableOrder(protos.length, reads) ?? 'cycle';
+}
+
+const NOTHING: readonly number[] = [];
+
+function hasSubgraph(proto: NodeProto): boolean {
+  const list = proto.attribute;
+  for (let i = 0; i < list.length; i++) if (list[i].g !== undefined || list[i].graphs.length > 0) return true;
+  return false;
+}

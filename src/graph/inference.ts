@@ -18,9 +18,9 @@ import { oneLine, PartitionError } from '../util/errors.js';
 import { contradicts, typeText } from './declared.js';
 import type { Inferred, InferredBody, InferredNode, InferOptions } from './infer.js';
 import { RuleContext } from './infer_context.js';
-import { capturedNames, stableOrder } from './infer_order.js';
+import { executionOrder } from './infer_order.js';
 import { callAttributes, FunctionTable, opsetVersions } from './inline.js';
-import { TypeReader } from './type_proto.js';
+import { bindMap, TypeReader } from './type_proto.js';
 import { ValueTable } from './value_table.js';
 
 /** Nodes after inlining and repeated bodies; more is a bomb, not a model. */
@@ -206,13 +206,12 @@ export class Inference {
         if (v === undefined || !producer.has(v)) continue;
         this.table.declare(v, info, scope.depth === 0 && list === this.model.graph?.output);
       }
-    const inputs = new Array<number[]>(count);
-    let sorted = true;
-    for (let n = 0; n < count; n++) {
-      inputs[n] = this.resolveInputs(protos[n], scope);
-      sorted &&= this.readsEarlier(protos[n], inputs[n], scope, producer, n);
+    const inputs = protos.map((proto) => this.resolveInputs(proto, scope));
+    const order = executionOrder(protos, inputs, producer, (name) => this.resolve(scope, name));
+    if (order === 'cycle') throw new PartitionError('input', 'the graph has a cycle', this.where);
+    if (order !== null && scope.depth === 0) {
+      this.table.warn('the nodes are not in topological order; they were sorted');
     }
-    const order = sorted ? null : this.sort(protos, inputs, scope, producer);
     for (let k = 0; k < count; k++) {
       const n = order === null ? k : order[k];
       this.node(protos[n], inputs[n], outputs[n], scope, out);
@@ -247,39 +246,6 @@ export class Inference {
       }
     }
     return list;
-  }
-
-  private readsEarlier(
-    proto: NodeProto,
-    inputs: readonly number[],
-    scope: Scope,
-    producer: ReadonlyMap<number, number>,
-    n: number,
-  ): boolean {
-    for (let i = 0; i < inputs.length; i++) if ((producer.get(inputs[i]) ?? -1) >= n) return false;
-    if (!hasSubgraph(proto)) return true;
-    return capturedNames(proto).every((name) => (producer.get(this.resolve(scope, name)) ?? -1) < n);
-  }
-
-  private sort(
-    protos: readonly NodeProto[],
-    inputs: readonly (readonly number[])[],
-    scope: Scope,
-    producer: ReadonlyMap<number, number>,
-  ): Int32Array {
-    const reads = protos.map((proto, n) => {
-      const from = new Set<number>();
-      for (const v of inputs[n]) from.add(producer.get(v) ?? -1);
-      if (hasSubgraph(proto)) {
-        for (const name of capturedNames(proto)) from.add(producer.get(this.resolve(scope, name)) ?? -1);
-      }
-      from.delete(-1);
-      return [...from];
-    });
-    const order = stableOrder(protos.length, reads);
-    if (order === null) throw new PartitionError('input', 'the graph has a cycle', this.where);
-    if (scope.depth === 0) this.table.warn('the nodes are not in topological order; they were sorted');
-    return order;
   }
 
   private node(
@@ -431,23 +397,3 @@ const IDENTITY: NodeProto = {
   metadataProps: [],
   deviceConfigurations: [],
 };
-
-function hasSubgraph(proto: NodeProto): boolean {
-  const list = proto.attribute;
-  for (let i = 0; i < list.length; i++) if (list[i].g !== undefined || list[i].graphs.length > 0) return true;
-  return false;
-}
-
-/** @throws PartitionError `usage` on a value that is no dimension */
-function bindMap(bind: Readonly<Record<string, number>>): ReadonlyMap<string, number> {
-  const map = new Map(Object.entries(bind));
-  for (const [name, value] of map) {
-    if (Number.isSafeInteger(value) && value >= 0) continue;
-    throw new PartitionError(
-      'usage',
-      `"${oneLine(name)}" is bound to ${String(value)}; expected an integer >= 0`,
-      '--bind',
-    );
-  }
-  return map;
-}

@@ -4,7 +4,7 @@ import type { DimensionProto, TensorShapeProto, TypeProto } from '../model/types
 import * as dim from '../ops/dim.js';
 import { parseDim } from '../ops/dim_text.js';
 import type { Dim, Shape, ValueType } from '../ops/types.js';
-import { PartitionError } from '../util/errors.js';
+import { oneLine, PartitionError } from '../util/errors.js';
 
 /** Fresh symbols are called `unk__N`. */
 const FRESH = /^unk__(\d+)$/;
@@ -99,4 +99,18 @@ export class TypeReader {
     }
     return d;
   }
+}
+
+/** Bindings by name. @throws PartitionError `usage` on a value that is no dimension */
+export function bindMap(bind: Readonly<Record<string, number>>): ReadonlyMap<string, number> {
+  const map = new Map(Object.entries(bind));
+  for (const [name, value] of map) {
+    if (Number.isSafeInteger(value) && value >= 0) continue;
+    throw new PartitionError(
+      'usage',
+      `"${oneLine(name)}" is bound to ${String(value)}; expected an integer >= 0`,
+      '--bind',
+    );
+  }
+  return map;
 }
