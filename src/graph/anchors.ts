@@ -21,7 +21,9 @@ export function isLayout(graph: Graph, n: number): boolean {
 }
 
 export function isActivation(graph: Graph, t: number): boolean {
-  return t >= 0 && (graph.tensorRole[t] === TensorRole.ACTIVATION || graph.tensorRole[t] === TensorRole.INPUT);
+  return (
+    t >= 0 && (graph.tensorRole[t] === TensorRole.ACTIVATION || graph.tensorRole[t] === TensorRole.INPUT)
+  );
 }
 
 /** Anchors in no particular order; no node is in two. */
@@ -79,7 +81,8 @@ function usedOnlyIn(graph: Graph, n: number, inside: ReadonlySet<number>): boole
     const t = graph.outputTensor[s];
     if (t < 0) continue;
     if (graph.graphOutputs.includes(t)) return false;
-    for (let u = graph.useStart[t]; u < graph.useStart[t + 1]; u++) if (!inside.has(graph.useNode[u])) return false;
+    for (let u = graph.useStart[t]; u < graph.useStart[t + 1]; u++)
+      if (!inside.has(graph.useNode[u])) return false;
   }
   return true;
 }
@@ -95,7 +98,8 @@ function absorbOperands(graph: Graph, product: number, nodes: Set<number>, taken
       const layout = isLayout(graph, n) || LAYOUT_OPS.has(graph.nodeOp[n]);
       if (!layout && !scalesByConstant(graph, n)) break;
       const from = onlyActivation(graph, n);
-      if (from < 0 || graph.outputStart[n + 1] - graph.outputStart[n] !== 1 || !usedOnlyIn(graph, n, nodes)) break;
+      if (from < 0 || graph.outputStart[n + 1] - graph.outputStart[n] !== 1 || !usedOnlyIn(graph, n, nodes))
+        break;
       nodes.add(n);
       n = graph.producer[from];
     }
@@ -118,7 +122,11 @@ function scalesByConstant(graph: Graph, n: number): boolean {
  * a Gather of a parameter of rank >= 3, layout changes; `null` when the product is no such thing.
  */
 function expertChain(graph: Graph, product: number, taken: Uint8Array): number[] | null {
-  for (let s = graph.inputStart[product]; s < Math.min(graph.inputStart[product] + 2, graph.inputStart[product + 1]); s++) {
+  for (
+    let s = graph.inputStart[product];
+    s < Math.min(graph.inputStart[product] + 2, graph.inputStart[product + 1]);
+    s++
+  ) {
     const inside = new Set<number>([product]);
     const chain: number[] = [];
     let n = isActivation(graph, graph.inputTensor[s]) ? graph.producer[graph.inputTensor[s]] : -1;

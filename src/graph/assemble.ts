@@ -70,7 +70,8 @@ export function assemble(spec: GraphSpec, lossNode: number): Graph {
   const useNode: number[] = [];
   const useTensor: number[] = [];
   for (let k = 0; k < nodeCount; k++) {
-    for (let s = outputStart[k]; s < outputStart[k + 1]; s++) if (outputTensor[s] >= 0) producer[outputTensor[s]] = k;
+    for (let s = outputStart[k]; s < outputStart[k + 1]; s++)
+      if (outputTensor[s] >= 0) producer[outputTensor[s]] = k;
     const from = useTensor.length;
     for (let s = inputStart[k]; s < inputStart[k + 1]; s++) {
       const t = inputTensor[s];
@@ -214,7 +215,13 @@ function storageOf(
   });
   for (const n of order) {
     const node = spec.nodes[n];
-    if (kernels[n] !== 'view' || node.outputs.length !== 1 || node.inputs[0] === undefined || node.inputs[0] < 0) continue;
+    if (
+      kernels[n] !== 'view' ||
+      node.outputs.length !== 1 ||
+      node.inputs[0] === undefined ||
+      node.inputs[0] < 0
+    )
+      continue;
     const from = tensorId[node.inputs[0]];
     const to = tensorId[node.outputs[0]];
     const a = spec.tensors[node.inputs[0]];
@@ -247,7 +254,8 @@ function markCausal(graph: Graph, spec: GraphSpec, order: Int32Array): void {
   for (let k = 0; k < graph.nodeCount; k++) {
     if (graph.nodeKernel[k] !== 'attention') continue;
     const { attrs, opType } = spec.nodes[order[k]];
-    const own = attrs.int('is_causal', 0) === 1 || attrs.int('unidirectional', 0) === 1 || ALWAYS_CAUSAL.has(opType);
+    const own =
+      attrs.int('is_causal', 0) === 1 || attrs.int('unidirectional', 0) === 1 || ALWAYS_CAUSAL.has(opType);
     // The operator's own work formula has halved it already.
     if (own) graph.nodeCausal[k] = 1;
     else if (hasTriangularInput(graph, k)) {
@@ -259,7 +267,11 @@ function markCausal(graph: Graph, spec: GraphSpec, order: Int32Array): void {
 }
 
 /** Operators that are causal by definition. */
-const ALWAYS_CAUSAL: ReadonlySet<string> = new Set(['GroupQueryAttention', 'PagedAttention', 'SparseAttention']);
+const ALWAYS_CAUSAL: ReadonlySet<string> = new Set([
+  'GroupQueryAttention',
+  'PagedAttention',
+  'SparseAttention',
+]);
 
 function hasTriangularInput(graph: Graph, node: number): boolean {
   for (let s = graph.inputStart[node]; s < graph.inputStart[node + 1]; s++) {

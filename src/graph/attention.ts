@@ -44,7 +44,9 @@ function isProductOfActivations(graph: Graph, n: number): boolean {
 }
 
 function isActivation(graph: Graph, t: number): boolean {
-  return t >= 0 && (graph.tensorRole[t] === TensorRole.ACTIVATION || graph.tensorRole[t] === TensorRole.INPUT);
+  return (
+    t >= 0 && (graph.tensorRole[t] === TensorRole.ACTIVATION || graph.tensorRole[t] === TensorRole.INPUT)
+  );
 }
 
 /** The core that ends in product `second` with its scores at the given operand, or `null`. */

@@ -111,7 +111,9 @@ function restoreBatch(
     const axis = Uint8Array.from(r.axis);
     const rule: FactorRule = {
       factors: r.factors,
-      inputs: original.inputs.map((layout, i) => (i === 0 ? r.input : layout === null ? null : layout.map(() => []))),
+      inputs: original.inputs.map((layout, i) =>
+        i === 0 ? r.input : layout === null ? null : layout.map(() => []),
+      ),
       outputs: [r.output],
       linear: true,
     };
@@ -172,7 +174,8 @@ function attachBatch(
       batch = factors.push({ size: 1, kind: 'parallel' }) - 1;
       axis.push(AXIS_BATCH);
     }
-    if (layouts[from] !== null && layouts[from] !== undefined && !layouts[from][dim].includes(batch)) layouts[from][dim].unshift(batch);
+    if (layouts[from] !== null && layouts[from] !== undefined && !layouts[from][dim].includes(batch))
+      layouts[from][dim].unshift(batch);
     out[place].unshift(batch);
     changed = true;
   });
@@ -181,4 +184,3 @@ function attachBatch(
   const rule: FactorRule = { ...refined.rule, factors, inputs: layouts, outputs };
   return { rule, axis: kinds, outputs: outputs.map((l) => piecesOf(l, factors, kinds)) };
 }
-

@@ -25,7 +25,12 @@ const NONE: readonly number[] = [];
  * @param order node ids in topological order
  * @param lossNode node the gradient starts at; -1: no gradients at all
  */
-export function computeGradients(spec: GraphSpec, order: Int32Array, parameterLike: Uint8Array, lossNode: number): Gradients {
+export function computeGradients(
+  spec: GraphSpec,
+  order: Int32Array,
+  parameterLike: Uint8Array,
+  lossNode: number,
+): Gradients {
   const { nodes, tensors } = spec;
   const inputFlop = new Float64Array(nodes.length);
   const weightFlop = new Float64Array(nodes.length);

@@ -45,10 +45,22 @@ export function chooseBinding(model: ModelProto, options: BindingOptions): Bindi
   const bind: Record<string, number> = { ...options.bind };
   checkNames(inputs, bind, options.where ?? null);
   const tokens = inputs.filter((x) => isToken(x));
-  const main = tokens[0] ?? inputs.find((x) => isFloat(x.dtype) && x.dims.length >= 2) ?? inputs.find((x) => x.dims.length >= 1);
+  const main =
+    tokens[0] ??
+    inputs.find((x) => isFloat(x.dtype) && x.dims.length >= 2) ??
+    inputs.find((x) => x.dims.length >= 1);
   if (main === undefined)
-    return { model: named, bind, referenceBatch: 1, sequenceSymbol: null, seeds: [], sequenceOf: null, hasCache: false };
-  const hasCache = tokens.length > 0 && inputs.filter((x) => isFloat(x.dtype) && x.dims.length >= 4).length >= 2;
+    return {
+      model: named,
+      bind,
+      referenceBatch: 1,
+      sequenceSymbol: null,
+      seeds: [],
+      sequenceOf: null,
+      hasCache: false,
+    };
+  const hasCache =
+    tokens.length > 0 && inputs.filter((x) => isFloat(x.dtype) && x.dims.length >= 4).length >= 2;
 
   const batch = main.dims[0];
   if (typeof batch === 'string') bind[batch] ??= 1;
@@ -57,10 +69,12 @@ export function chooseBinding(model: ModelProto, options: BindingOptions): Bindi
   for (const x of inputs) {
     const first = x.dims[0];
     if (first === undefined) continue;
-    const other = typeof first === 'string' && first !== batch && PLAIN_SYMBOL.test(first) && x.dims.length >= 2;
+    const other =
+      typeof first === 'string' && first !== batch && PLAIN_SYMBOL.test(first) && x.dims.length >= 2;
     if (other && typeof first === 'string') bind[first] ??= referenceBatch;
     const size = typeof first === 'string' ? bind[first] : first;
-    if (first === batch || other || (size === referenceBatch && x.dims.length >= 2)) seeds.push({ input: x.name, dim: 0, axis: AXIS_BATCH });
+    if (first === batch || other || (size === referenceBatch && x.dims.length >= 2))
+      seeds.push({ input: x.name, dim: 0, axis: AXIS_BATCH });
   }
 
   const holder = tokens[0] ?? (isFloat(main.dtype) && main.dims.length === 3 ? main : undefined);
@@ -100,7 +114,9 @@ function dataInputs(graph: GraphProto | undefined): Input[] {
   for (const info of graph?.input ?? []) {
     const tensor = info.type?.tensorType;
     if (tensor?.shape === undefined || given.has(info.name ?? '')) continue;
-    const dims = tensor.shape.dim.map((d) => (d.dimValue !== undefined ? Number(d.dimValue) : (d.dimParam ?? '')));
+    const dims = tensor.shape.dim.map((d) =>
+      d.dimValue !== undefined ? Number(d.dimValue) : (d.dimParam ?? ''),
+    );
     inputs.push({ name: info.name ?? '', dtype: tensor.elemType ?? DType.UNDEFINED, dims });
   }
   return inputs;
@@ -118,7 +134,9 @@ function nameDimensions(model: ModelProto): ModelProto {
     if (!bare) return info;
     changed = true;
     const dim = tensor.shape.dim.map((d, k) =>
-      d.dimValue === undefined && (d.dimParam ?? '') === '' ? { ...d, dimParam: `${info.name ?? 'input'}_dim${String(k)}` } : d,
+      d.dimValue === undefined && (d.dimParam ?? '') === ''
+        ? { ...d, dimParam: `${info.name ?? 'input'}_dim${String(k)}` }
+        : d,
     );
     return { ...info, type: { ...info.type, tensorType: { ...tensor, shape: { ...tensor.shape, dim } } } };
   });
@@ -126,7 +144,11 @@ function nameDimensions(model: ModelProto): ModelProto {
 }
 
 /** A bound name must occur in the model's inputs. */
-function checkNames(inputs: readonly Input[], bind: Readonly<Record<string, number>>, where: string | null): void {
+function checkNames(
+  inputs: readonly Input[],
+  bind: Readonly<Record<string, number>>,
+  where: string | null,
+): void {
   const names = new Set<string>();
   for (const x of inputs)
     for (const d of x.dims) {
@@ -140,9 +162,15 @@ function checkNames(inputs: readonly Input[], bind: Readonly<Record<string, numb
         'usage',
         `no input dimension is called '${name}'`,
         where,
-        names.size === 0 ? 'all input dimensions are numbers: drop --bind' : `the model has ${[...names].join(', ')}`,
+        names.size === 0
+          ? 'all input dimensions are numbers: drop --bind'
+          : `the model has ${[...names].join(', ')}`,
       );
     if (!Number.isSafeInteger(value) || value < 0)
-      throw new PartitionError('usage', `--bind ${name} expects a whole number, found ${String(value)}`, where);
+      throw new PartitionError(
+        'usage',
+        `--bind ${name} expects a whole number, found ${String(value)}`,
+        where,
+      );
   }
 }

@@ -16,7 +16,10 @@ import type { FactorRule } from '../ops/types.js';
 import { composeFactors, type CompositeUse } from './compose.js';
 import { TensorRole, type Block, type BlockKind, type Graph } from './types.js';
 
-const USE: Readonly<Partial<Record<BlockKind, CompositeUse>>> = { attention: 'scores', groupedGemm: 'weights' };
+const USE: Readonly<Partial<Record<BlockKind, CompositeUse>>> = {
+  attention: 'scores',
+  groupedGemm: 'weights',
+};
 
 /**
  * @param nodes of the group, in topological order
@@ -44,7 +47,16 @@ export function makeBlock(
     factors: rule,
     factorAxis: axis,
     ...work,
-    touchedElements: touchedElements(graph, nodes, kind, inputs, outputs, partOf, part, anchor?.causal === true),
+    touchedElements: touchedElements(
+      graph,
+      nodes,
+      kind,
+      inputs,
+      outputs,
+      partOf,
+      part,
+      anchor?.causal === true,
+    ),
     saved: Int32Array.from(kept.saved),
     extraSavedBytes: kept.extraBytes,
     causal: anchor?.causal === true,
@@ -56,7 +68,8 @@ function borderInputs(graph: Graph, nodes: readonly number[], partOf: Int32Array
   for (const n of nodes) {
     for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
       const t = graph.inputTensor[s];
-      if (t >= 0 && (graph.producer[t] < 0 || partOf[graph.producer[t]] !== part) && !isArgument(graph, t)) inputs.add(t);
+      if (t >= 0 && (graph.producer[t] < 0 || partOf[graph.producer[t]] !== part) && !isArgument(graph, t))
+        inputs.add(t);
     }
   }
   return [...inputs];
@@ -149,7 +162,8 @@ function readElements(graph: Graph, t: number, partOf: Int32Array, part: number)
   for (let u = graph.useStart[t]; u < graph.useStart[t + 1]; u++) {
     const n = graph.useNode[u];
     if (partOf[n] !== part) continue;
-    if (graph.nodeKernel[n] !== 'gather' || graph.inputTensor[graph.inputStart[n]] !== t) return graph.tensorElements[t];
+    if (graph.nodeKernel[n] !== 'gather' || graph.inputTensor[graph.inputStart[n]] !== t)
+      return graph.tensorElements[t];
     fetched += graph.tensorElements[graph.outputTensor[graph.outputStart[n]]];
   }
   return Math.min(fetched, graph.tensorElements[t]);
@@ -182,7 +196,8 @@ function keptForBackward(
     for (let s = from; s < to; s++) named.add(graph.savedTensor[s]);
     extraBytes += graph.nodeExtraSavedBytes[n];
     const out = graph.outputTensor[graph.outputStart[n]];
-    if (hasStatistics && graph.nodeKernel[n] === 'reduce' && graph.tensorNeedsGrad[out]) statistics += graph.tensorElements[out];
+    if (hasStatistics && graph.nodeKernel[n] === 'reduce' && graph.tensorNeedsGrad[out])
+      statistics += graph.tensorElements[out];
     if (graph.nodeKernel[n] === 'norm' && graph.tensorNeedsGrad[out]) {
       scores = graph.tensorElements[out];
       keys = graph.shapeDim[graph.shapeStart[out + 1] - 1] ?? 1;
@@ -190,19 +205,31 @@ function keptForBackward(
   }
   if (named.size === 0) return { saved: [], extraBytes };
   if (kind === 'attention' && nodes.length > 1) {
-    const saved = [...inputs, ...outputs].filter((t) => isActivation(graph, t) && graph.tensorNeedsGrad[t] === 1);
+    const saved = [...inputs, ...outputs].filter(
+      (t) => isActivation(graph, t) && graph.tensorNeedsGrad[t] === 1,
+    );
     return { saved, extraBytes: 4 * (scores / keys) };
   }
   if (kind === 'groupedGemm') return { saved: inputs.filter((t) => isActivation(graph, t)), extraBytes };
   if (kind !== 'pointwise')
-    return { saved: dedupe(graph, [...named].map((t) => behindLayouts(graph, t, partOf, part))), extraBytes };
+    return {
+      saved: dedupe(
+        graph,
+        [...named].map((t) => behindLayouts(graph, t, partOf, part)),
+      ),
+      extraBytes,
+    };
   const border = new Set([...inputs, ...outputs]);
   const outer = [...named].filter((t) => border.has(t));
   const inner = [...named].filter((t) => !border.has(t));
   if (inner.length === 0) return { saved: dedupe(graph, outer), extraBytes };
-  const sources = dedupe(graph, [...outer.filter((t) => !inside(graph, t, partOf, part)), ...sourcesOf(graph, [...inner, ...outer], partOf, part)]);
+  const sources = dedupe(graph, [
+    ...outer.filter((t) => !inside(graph, t, partOf, part)),
+    ...sourcesOf(graph, [...inner, ...outer], partOf, part),
+  ]);
   const asNamed = dedupe(graph, [...outer, ...inner]);
-  if (bytesOf(graph, sources) <= bytesOf(graph, asNamed)) return { saved: sources, extraBytes: extraBytes + 4 * statistics };
+  if (bytesOf(graph, sources) <= bytesOf(graph, asNamed))
+    return { saved: sources, extraBytes: extraBytes + 4 * statistics };
   return { saved: asNamed, extraBytes };
 }
 

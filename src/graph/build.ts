@@ -48,7 +48,9 @@ function makeSpec(inferred: Inferred, binding: Binding, options: BuildOptions, n
   nodes.forEach((node, n) => {
     for (const v of node.outputs) if (v >= 0) producer[v] = n;
   });
-  const reads = nodes.map((node) => (node.bodies.length === 0 ? node.inputs : [...node.inputs, ...capturedBy(node)]));
+  const reads = nodes.map((node) =>
+    node.bodies.length === 0 ? node.inputs : [...node.inputs, ...capturedBy(node)],
+  );
   const live = liveNodes(inferred, reads, producer, roles.isData);
   const sizes = new Sizes(inferred, producer);
   const warnings = [...inferred.warnings];
@@ -78,17 +80,18 @@ function makeSpec(inferred: Inferred, binding: Binding, options: BuildOptions, n
     const type = inferred.type[v];
     const size = sizes.of(v);
     const role = roles.role[v];
-    tensorOf[v] = tensors.push({
-      name: inferred.values[v],
-      dtype: type !== null && type.kind === 'tensor' ? type.dtype : 0,
-      dims: size.dims,
-      role,
-      frozen: roles.frozen[v] === 1,
-      value: role === TensorRole.PARAMETER ? null : inferred.known[v],
-      dataDependentDim: size.dataDependentDim,
-      triangular: triangular[v] === 1,
-      aliasOf: roles.weightOf[v],
-    }) - 1;
+    tensorOf[v] =
+      tensors.push({
+        name: inferred.values[v],
+        dtype: type !== null && type.kind === 'tensor' ? type.dtype : 0,
+        dims: size.dims,
+        role,
+        frozen: roles.frozen[v] === 1,
+        value: role === TensorRole.PARAMETER ? null : inferred.known[v],
+        dataDependentDim: size.dataDependentDim,
+        triangular: triangular[v] === 1,
+        aliasOf: roles.weightOf[v],
+      }) - 1;
     return tensorOf[v];
   };
   const graphInputs = inferred.graphInputs.map(tensor);
@@ -117,7 +120,8 @@ function makeSpec(inferred: Inferred, binding: Binding, options: BuildOptions, n
   warnings.push(...sizes.warnings);
   const isTrainingGraph = specNodes.some(isTrainingOp);
   const phase = options.phase ?? (binding.hasCache ? 'inference' : 'train');
-  if (isTrainingGraph) warnings.push('the graph already holds gradients or optimizer steps: it is costed as it stands');
+  if (isTrainingGraph)
+    warnings.push('the graph already holds gradients or optimizer steps: it is costed as it stands');
   const inputByName = new Map(graphInputs.map((t) => [tensors[t].name, t]));
   const seeds = binding.seeds.flatMap(({ input, dim, axis }) => {
     const t = inputByName.get(input);
@@ -170,19 +174,27 @@ function uniqueName(names: Set<string>, own: string, path: string, label: string
   return name;
 }
 
-function unboundSymbol(at: { symbol: string; tensor: string; dim: Dim }, binding: Binding, where: string | null): PartitionError {
+function unboundSymbol(
+  at: { symbol: string; tensor: string; dim: Dim },
+  binding: Binding,
+  where: string | null,
+): PartitionError {
   const isSequence = at.symbol === binding.sequenceSymbol;
   return new PartitionError(
     'usage',
     `dimension '${at.symbol}' of tensor '${at.tensor}' has no value`,
     where,
-    isSequence ? `give it with --seq <length> or --bind ${at.symbol}=<value>` : `give it with --bind ${at.symbol}=<value>`,
+    isSequence
+      ? `give it with --seq <length> or --bind ${at.symbol}=<value>`
+      : `give it with --bind ${at.symbol}=<value>`,
   );
 }
 
 /** Operators of training graphs: gradients and optimizer steps. */
 function isTrainingOp(node: NodeSpec): boolean {
   if (node.domain === 'ai.onnx.preview.training') return true;
-  return node.domain === 'com.microsoft' && /(Grad|Gradient|GradV2|Grad_13|Optimizer|OptimizerV2|InPlaceAccumulator(V2)?|YieldOp)$/.test(node.opType);
+  return (
+    node.domain === 'com.microsoft' &&
+    /(Grad|Gradient|GradV2|Grad_13|Optimizer|OptimizerV2|InPlaceAccumulator(V2)?|YieldOp)$/.test(node.opType)
+  );
 }
-

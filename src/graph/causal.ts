@@ -115,7 +115,13 @@ export function findTriangular(graph: MaskGraph): Uint8Array {
             const senseKept = graph.dtype(out) === DType.BOOL && graph.dtype(v) === DType.BOOL;
             state[out] = senseKept ? state[v] : TRIANGLE;
           }
-          if (isPosition(v) && !isFloat(graph.dtype(v)) && opType !== 'Mul' && opType !== 'Gather' && opType !== 'Concat')
+          if (
+            isPosition(v) &&
+            !isFloat(graph.dtype(v)) &&
+            opType !== 'Mul' &&
+            opType !== 'Gather' &&
+            opType !== 'Concat'
+          )
             positions[out] = 1;
         }
         // What has no two trailing dimensions to be triangular in is no mask.

@@ -153,7 +153,13 @@ export function composeFactors(
   return emit(graph, nodes, inputs, outputs, classes, base, kinds, layoutOf);
 }
 
-const STRENGTH: Readonly<Record<FactorKind, number>> = { parallel: 0, contraction: 1, lookup: 2, normalized: 3, whole: 4 };
+const STRENGTH: Readonly<Record<FactorKind, number>> = {
+  parallel: 0,
+  contraction: 1,
+  lookup: 2,
+  normalized: 3,
+  whole: 4,
+};
 
 /** Kind of every class: the strongest of what its operators say, contractions used up inside becoming `normalized`. */
 function collectKinds(
@@ -176,7 +182,11 @@ function collectKinds(
     for (let s = graph.outputStart[n]; s < graph.outputStart[n + 1]; s++) {
       if (!leaving.has(graph.outputTensor[s])) continue;
       for (const dim of rule.outputs[s - graph.outputStart[n]] ?? [])
-        for (const leaf of classes.leaves(dim.map((f) => f + base[k]), [])) inOutputs.add(leaf);
+        for (const leaf of classes.leaves(
+          dim.map((f) => f + base[k]),
+          [],
+        ))
+          inOutputs.add(leaf);
     }
   }
   for (let k = 0; k < nodes.length; k++) {

@@ -35,7 +35,8 @@ export function aliveElements(graph: Graph, blocks: readonly Block[]): Alive {
   const change = new Float64Array(count + 2);
   const ends = new Int32Array(count + 1);
   for (let t = 0; t < graph.tensorCount; t++) {
-    if (home[t] < 0 || last[t] <= home[t] || !stream[graph.producer[t]] || !isFloat(graph.tensorDtype[t])) continue;
+    if (home[t] < 0 || last[t] <= home[t] || !stream[graph.producer[t]] || !isFloat(graph.tensorDtype[t]))
+      continue;
     change[home[t] + 1] += graph.tensorElements[t];
     change[last[t] + 1] -= graph.tensorElements[t];
     ends[last[t]]++;

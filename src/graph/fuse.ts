@@ -137,10 +137,12 @@ class Grouping {
         reader[from] = reader[from] === -1 || reader[from] === g ? g : -2;
       }
     }
-    for (const t of graph.graphOutputs) if (graph.producer[t] >= 0) reader[this.find(this.groupOf[graph.producer[t]])] = -2;
+    for (const t of graph.graphOutputs)
+      if (graph.producer[t] >= 0) reader[this.find(this.groupOf[graph.producer[t]])] = -2;
     for (let g = 0; g < this.parent.length; g++) {
       const into = reader[g];
-      if (this.parent[g] !== g || fed[g] || into < 0 || this.anchor[g] !== null || this.anchor[into] !== null) continue;
+      if (this.parent[g] !== g || fed[g] || into < 0 || this.anchor[g] !== null || this.anchor[into] !== null)
+        continue;
       if (this.count[g] + this.count[into] > MAX_GROUP || this.find(into) === g) continue;
       this.parent[g] = this.find(into);
       this.count[this.find(into)] += this.count[g];
@@ -155,7 +157,11 @@ class Grouping {
     for (const g of before) {
       if (this.level[g] < highest) continue;
       size += this.count[g];
-      if (this.anchor[g] !== null || this.state[g] === ENDED || (this.state[g] === UNARY_ONLY && !this.isUnary(n)))
+      if (
+        this.anchor[g] !== null ||
+        this.state[g] === ENDED ||
+        (this.state[g] === UNARY_ONLY && !this.isUnary(n))
+      )
         allowed = false;
     }
     if (allowed && size < MAX_GROUP) {
@@ -335,7 +341,10 @@ function orderOf(graph: Graph, partOf: Int32Array, partCount: number, stream: Ui
   for (const p of order)
     for (let k = before.start[p]; k < before.start[p + 1]; k++) if (late[before.items[k]]) late[p] = 1;
   const early = order.filter((p) => !late[p]);
-  const stages = sinkSingleReaders(order.filter((p) => late[p] === 1), before);
+  const stages = sinkSingleReaders(
+    order.filter((p) => late[p] === 1),
+    before,
+  );
   const all = new Int32Array(order.length);
   all.set(early);
   all.set(stages, early.length);

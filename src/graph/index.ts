@@ -12,7 +12,10 @@ export { segment } from './repeat.js';
 export { inferModel, type Inferred, type InferredNode, type InferOptions } from './infer.js';
 
 /** @throws PartitionError as `buildGraph` */
-export function analyze(model: ModelProto, options: BuildOptions = {}): { graph: Graph; segmentation: Segmentation } {
+export function analyze(
+  model: ModelProto,
+  options: BuildOptions = {},
+): { graph: Graph; segmentation: Segmentation } {
   const graph = buildGraph(model, options);
   return { graph, segmentation: segment(graph, fuse(graph)) };
 }
@@ -21,8 +24,8 @@ export function analyze(model: ModelProto, options: BuildOptions = {}): { graph:
 export function parameterCount(graph: Graph): number {
   let count = 0;
   for (let t = 0; t < graph.tensorCount; t++) {
-    if (graph.tensorRole[t] === TensorRole.PARAMETER && graph.storage[t] === t) count += graph.tensorElements[t];
+    if (graph.tensorRole[t] === TensorRole.PARAMETER && graph.storage[t] === t)
+      count += graph.tensorElements[t];
   }
   return count;
 }
-

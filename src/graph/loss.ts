@@ -32,7 +32,11 @@ const crossEntropy: OpRule = {
     };
   },
   backward(op: OpInstance): BackwardRule {
-    return { grads: [{ input: 0, flop: 2 * elements(op.inputShape(0)) }], savesInputs: [0], savesOutputs: [] };
+    return {
+      grads: [{ input: 0, flop: 2 * elements(op.inputShape(0)) }],
+      savesInputs: [0],
+      savesOutputs: [],
+    };
   },
 };
 
@@ -49,16 +53,16 @@ export function attachLoss(spec: GraphSpec): number {
   const name = uniqueName(spec, 'loss');
   const output =
     spec.tensors.push({
-    name,
-    dtype: dtype === DType.UNDEFINED ? DType.FLOAT : dtype,
-    dims: dims!.slice(0, -1),
-    role: TensorRole.ACTIVATION,
-    frozen: false,
-    value: null,
-    dataDependentDim: -1,
-    triangular: false,
-    aliasOf: -1,
-  }) - 1;
+      name,
+      dtype: dtype === DType.UNDEFINED ? DType.FLOAT : dtype,
+      dims: dims!.slice(0, -1),
+      role: TensorRole.ACTIVATION,
+      frozen: false,
+      value: null,
+      dataDependentDim: -1,
+      triangular: false,
+      aliasOf: -1,
+    }) - 1;
   spec.nodes.push({
     name,
     label: 'SoftmaxCrossEntropyLoss',
@@ -86,7 +90,7 @@ function mainOutput(spec: GraphSpec): number {
     if (dims === null || dims.length < 2 || !isFloat(dtype) || role !== TensorRole.ACTIVATION) continue;
     const free = used[t] === 0;
     const size = elements(dims);
-    if (best >= 0 && (bestFree && !free || (bestFree === free && size <= bestSize))) continue;
+    if (best >= 0 && ((bestFree && !free) || (bestFree === free && size <= bestSize))) continue;
     best = t;
     bestSize = size;
     bestFree = free;

@@ -164,7 +164,10 @@ function applyParts(
     }
     ids.push(list);
   });
-  const expand = (layout: readonly (readonly number[])[], carried: PieceShape | null | undefined): number[][] =>
+  const expand = (
+    layout: readonly (readonly number[])[],
+    carried: PieceShape | null | undefined,
+  ): number[][] =>
     layout.map((dim, d) => {
       const out: number[] = [];
       for (const f of dim)

@@ -105,7 +105,8 @@ function segmentStarts(graph: Graph, blocks: readonly Block[], crossing: Alive):
     // Light units before the first layer belong to it when it starts with more alive than the others do: an accident of
     // sizes has parted it from its norm.
     const usual = layers.length > 1 ? alive[unitStart[layers[1]]] : Infinity;
-    for (let u = layers[0] - 1; u >= at && !isHeavyUnit[u] && alive[unitStart[u + 1]] > usual; u--) layers[0] = u;
+    for (let u = layers[0] - 1; u >= at && !isHeavyUnit[u] && alive[unitStart[u + 1]] > usual; u--)
+      layers[0] = u;
     cutByWork(at, layers[0], unitStart, work, target, starts);
     for (const u of layers) starts.push(unitStart[u]);
     at = run.to;
@@ -115,7 +116,12 @@ function segmentStarts(graph: Graph, blocks: readonly Block[], crossing: Alive):
 }
 
 function isHeavy(block: Block): boolean {
-  return block.kind === 'gemm' || block.kind === 'conv' || block.kind === 'attention' || block.kind === 'groupedGemm';
+  return (
+    block.kind === 'gemm' ||
+    block.kind === 'conv' ||
+    block.kind === 'attention' ||
+    block.kind === 'groupedGemm'
+  );
 }
 
 function heavyKey(block: Block): string {
@@ -131,10 +137,16 @@ function lightKey(graph: Graph, block: Block): string {
  * First unit of each layer of a run. A period in which the same unit comes several times holds several layers: they start at
  * its most frequent unit when the period does, or end with it when the period does, provided that no more is alive there.
  */
-function layersOf(run: Run, classes: Int32Array, isHeavyUnit: Uint8Array, aliveAt: (unit: number) => number): number[] {
+function layersOf(
+  run: Run,
+  classes: Int32Array,
+  isHeavyUnit: Uint8Array,
+  aliveAt: (unit: number) => number,
+): number[] {
   const { from, to, period } = run;
   const frequency = new Map<number, number>();
-  for (let u = from; u < from + period; u++) if (isHeavyUnit[u]) frequency.set(classes[u], (frequency.get(classes[u]) ?? 0) + 1);
+  for (let u = from; u < from + period; u++)
+    if (isHeavyUnit[u]) frequency.set(classes[u], (frequency.get(classes[u]) ?? 0) + 1);
   const most = Math.max(1, ...frequency.values());
   const first = classes[from];
   const last = classes[from + period - 1];
@@ -144,7 +156,8 @@ function layersOf(run: Run, classes: Int32Array, isHeavyUnit: Uint8Array, aliveA
   if (most > 1) {
     for (let o = 1; o < period; o++) {
       const begins = frequency.get(first) === most && classes[from + o] === first;
-      const follows = frequency.get(first) !== most && frequency.get(last) === most && classes[from + o - 1] === last;
+      const follows =
+        frequency.get(first) !== most && frequency.get(last) === most && classes[from + o - 1] === last;
       if ((begins || follows) && enough(from + o)) offsets.push(o);
     }
   }

@@ -65,7 +65,8 @@ export function classify(inferred: Inferred): Roles {
 
   for (const [v] of inferred.initializers) {
     const dtype = dtypeOf(inferred, v);
-    if (isFloat(dtype) && elementsOf(inferred, v) > 1 && !tables[v] && !isStatistic(v, uses[v])) setWeight(v, v, false);
+    if (isFloat(dtype) && elementsOf(inferred, v) > 1 && !tables[v] && !isStatistic(v, uses[v]))
+      setWeight(v, v, false);
     else if (isPayload(dtype) && uses[v].some((n) => readsPayload(n, v))) setWeight(v, v, true);
     else setConstant(v);
   }
@@ -77,7 +78,9 @@ export function classify(inferred: Inferred): Roles {
     if (opType === 'Constant' && node.domain === '') {
       const v = outputs[0];
       const weight =
-        isFloat(dtypeOf(inferred, v)) && elementsOf(inferred, v) >= MIN_WEIGHT_ELEMENTS && uses[v].some((n) => readsWeight(n, v));
+        isFloat(dtypeOf(inferred, v)) &&
+        elementsOf(inferred, v) >= MIN_WEIGHT_ELEMENTS &&
+        uses[v].some((n) => readsWeight(n, v));
       if (weight) {
         setWeight(v, v, false);
         fromWeight[v] = 1;
@@ -86,14 +89,22 @@ export function classify(inferred: Inferred): Roles {
     }
     const first = inputs[0] ?? -1;
     const isView =
-      first >= 0 && role[first] === TensorRole.PARAMETER && WEIGHT_VIEWS.has(opType) && inputs.every((v) => v < 0 || isData[v] === 1);
+      first >= 0 &&
+      role[first] === TensorRole.PARAMETER &&
+      WEIGHT_VIEWS.has(opType) &&
+      inputs.every((v) => v < 0 || isData[v] === 1);
     if (isView) {
       setWeight(outputs[0], weightOf[first], frozen[first] === 1);
       fromWeight[outputs[0]] = 1;
       continue;
     }
     // The same of a constant too large to be known.
-    if (first >= 0 && role[first] === TensorRole.CONSTANT && WEIGHT_VIEWS.has(opType) && inputs.every((v) => v < 0 || isData[v] === 1)) {
+    if (
+      first >= 0 &&
+      role[first] === TensorRole.CONSTANT &&
+      WEIGHT_VIEWS.has(opType) &&
+      inputs.every((v) => v < 0 || isData[v] === 1)
+    ) {
       setConstant(outputs[0]);
       continue;
     }
@@ -134,7 +145,13 @@ function isStatistic(v: number, uses: readonly InferredNode[]): boolean {
 
 /** Integers of at most 8 bits: what quantised weights are stored in. */
 function isPayload(dtype: DType): boolean {
-  return !isFloat(dtype) && dtype !== DType.BOOL && dtype !== DType.STRING && dtypeBits(dtype) > 0 && dtypeBits(dtype) <= 8;
+  return (
+    !isFloat(dtype) &&
+    dtype !== DType.BOOL &&
+    dtype !== DType.STRING &&
+    dtypeBits(dtype) > 0 &&
+    dtypeBits(dtype) <= 8
+  );
 }
 
 /** The operator dequantises or multiplies this input (and does not merely take it as a zero point). */
@@ -165,7 +182,8 @@ function positionTables(inferred: Inferred, uses: readonly (readonly InferredNod
   for (const node of inferred.nodes) {
     const first = node.inputs[0] ?? -1;
     if (first < 0 || !carriers.has(node.opType) || !isFloat(dtypeOf(inferred, node.outputs[0]))) continue;
-    const cast = node.opType === 'Cast' && !isFloat(dtypeOf(inferred, first)) && dtypeOf(inferred, first) !== DType.BOOL;
+    const cast =
+      node.opType === 'Cast' && !isFloat(dtypeOf(inferred, first)) && dtypeOf(inferred, first) !== DType.BOOL;
     if (cast || fromIntegers[first]) fromIntegers[node.outputs[0]] = 1;
   }
   for (const [v] of inferred.initializers) {
@@ -187,7 +205,12 @@ function reachesPositionsOnly(
     if (steps > 64) return false;
     const v = stack.pop()!;
     for (const node of uses[v]) {
-      if (['Unsqueeze', 'Squeeze', 'Reshape', 'Expand', 'Transpose', 'Identity', 'Cast'].includes(node.opType) && node.inputs[0] === v) {
+      if (
+        ['Unsqueeze', 'Squeeze', 'Reshape', 'Expand', 'Transpose', 'Identity', 'Cast'].includes(
+          node.opType,
+        ) &&
+        node.inputs[0] === v
+      ) {
         stack.push(node.outputs[0]);
         continue;
       }

@@ -10,7 +10,8 @@ export function segmentKeys(graph: Graph, blocks: readonly Block[], blockStart: 
   // Last segment that reads each tensor; a tensor that leaves its segment is not the same as one that stays.
   const lastReader = new Int32Array(graph.tensorCount).fill(-1);
   for (let s = 0; s < count; s++)
-    for (let b = blockStart[s]; b < blockStart[s + 1]; b++) for (const t of blocks[b].inputs) lastReader[t] = s;
+    for (let b = blockStart[s]; b < blockStart[s + 1]; b++)
+      for (const t of blocks[b].inputs) lastReader[t] = s;
   const texts = new BlockTexts(graph);
   const keys: string[] = [];
   for (let s = 0; s < count; s++) {
@@ -43,7 +44,13 @@ export function segmentKeys(graph: Graph, blocks: readonly Block[], blockStart: 
 
 function roleText(graph: Graph, t: number): string {
   const role: TensorRole = graph.tensorRole[t];
-  return role === TensorRole.PARAMETER ? 'w' : role === TensorRole.CONSTANT ? 'c' : role === TensorRole.INPUT ? 'i' : 'a';
+  return role === TensorRole.PARAMETER
+    ? 'w'
+    : role === TensorRole.CONSTANT
+      ? 'c'
+      : role === TensorRole.INPUT
+        ? 'i'
+        : 'a';
 }
 
 class BlockTexts {
@@ -52,7 +59,9 @@ class BlockTexts {
   of(block: Block): string {
     const { graph } = this;
     // Views cost nothing: two segments that differ by one are the same to a planner.
-    const ops = Array.from(block.nodes, (n) => (graph.nodeKernel[n] === 'view' ? '' : `${graph.nodeOp[n]},`)).join('');
+    const ops = Array.from(block.nodes, (n) =>
+      graph.nodeKernel[n] === 'view' ? '' : `${graph.nodeOp[n]},`,
+    ).join('');
     const saved = Array.from(block.saved, (t) => this.place(block, t)).join(',');
     return [
       block.kind,
@@ -84,7 +93,8 @@ function tensorsText(graph: Graph, tensors: Int32Array): string {
   let text = '';
   for (const t of tensors) {
     text += `${String(graph.tensorDtype[t])}:`;
-    for (let d = graph.shapeStart[t]; d < graph.shapeStart[t + 1]; d++) text += `${String(graph.shapeDim[d])}x`;
+    for (let d = graph.shapeStart[t]; d < graph.shapeStart[t + 1]; d++)
+      text += `${String(graph.shapeDim[d])}x`;
     text += ' ';
   }
   return text;
@@ -94,6 +104,7 @@ function ruleText(rule: FactorRule): string {
   let text = rule.linear === true ? 'linear ' : '';
   for (const f of rule.factors) text += `${String(f.size)}${f.kind[0]} `;
   for (const list of [rule.inputs, rule.outputs])
-    for (const layout of list) text += layout === null ? '-;' : `${layout.map((d) => d.join('.')).join('|')};`;
+    for (const layout of list)
+      text += layout === null ? '-;' : `${layout.map((d) => d.join('.')).join('|')};`;
   return text;
 }

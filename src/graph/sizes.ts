@@ -34,7 +34,8 @@ export class Sizes {
 
   of(v: number): ConcreteSize {
     const type = this.inferred.type[v];
-    if (type === null || type.kind !== 'tensor' || type.shape === null) return { dims: null, dataDependentDim: -1 };
+    if (type === null || type.kind !== 'tensor' || type.shape === null)
+      return { dims: null, dataDependentDim: -1 };
     let dependent = -1;
     const dims = type.shape.map((d, k): number => {
       if (typeof d === 'number') return d;
@@ -69,9 +70,12 @@ export class Sizes {
       const elements = (this.of(input).dims ?? [1]).reduce((p, d) => p * d, 1);
       size = Math.max(1, Math.round(elements * this.density(input)));
     } else if (node !== undefined) {
-      for (const x of node.inputs) if (x >= 0 && x !== v) for (const d of this.of(x).dims ?? []) size = Math.max(size, d);
+      for (const x of node.inputs)
+        if (x >= 0 && x !== v) for (const d of this.of(x).dims ?? []) size = Math.max(size, d);
     }
-    this.warnings.push(`the size of '${this.inferred.values[origin]}' depends on the data: taken as ${String(size)}`);
+    this.warnings.push(
+      `the size of '${this.inferred.values[origin]}' depends on the data: taken as ${String(size)}`,
+    );
     return size;
   }
 
