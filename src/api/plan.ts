@@ -165,12 +165,13 @@ function shardingsOf(
   graph: Problem['model']['graph'],
   layouts: ReturnType<typeof tensorLayouts>,
 ): TensorSharding[] {
-  return layouts.map(({ tensor, dims, blocks }) => ({
+  return layouts.map(({ tensor, dims, blocks, copies }) => ({
     tensor: graph.tensorName[tensor],
     role: roleName(graph, tensor),
     shape: Array.from(graph.shapeDim.subarray(graph.shapeStart[tensor], graph.shapeStart[tensor + 1])),
     dims,
     ...(blocks.some((b) => b > 1) ? { blocks } : {}),
+    ...(copies.some((c) => c > 1) ? { copies } : {}),
   }));
 }
 

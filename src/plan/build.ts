@@ -113,6 +113,7 @@ export function buildPlan(
       shape: [...s.shape],
       dims: s.dims.map((axes) => [...axes]),
       ...(s.blocks === undefined ? {} : { blocks: [...s.blocks] }),
+      ...(s.copies === undefined ? {} : { copies: [...s.copies] }),
     })),
     prediction: {
       stepTimeSec: step,
@@ -189,6 +190,7 @@ function paddingNotes(shardings: readonly TensorSharding[], degrees: PlanDegrees
     s.dims.forEach((axes, d) => {
       let parts = 1;
       for (const name of axes) if (name !== 'dp') parts *= degrees[name];
+      parts /= s.copies?.[d] ?? 1;
       const unit = s.shape[d] / (s.blocks?.[d] ?? 1);
       if (parts === 1 || unit % parts === 0) return;
       const padded = Math.ceil(unit / parts) * parts;

@@ -117,6 +117,9 @@ export const PLAN_SHAPE: Shape = object({
       blocks: optional(
         array(integer(1), 'Per dimension, equal blocks that are each split on their own; absent: all 1.'),
       ),
+      copies: optional(
+        array(integer(1), 'Per dimension, ranks of its axes that hold the same part; absent: all 1.'),
+      ),
     }),
   ),
   prediction: object({

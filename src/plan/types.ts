@@ -91,6 +91,11 @@ export interface TensorSharding {
    * [q | k | v] dimension with `blocks` 3 is split inside each of its thirds.
    */
   blocks?: number[];
+  /**
+   * Per dimension, how many ranks of its axes hold the same part, present only where some is above 1: 8 key-value heads over
+   * tp 16 are split 8 ways with `copies` 2.
+   */
+  copies?: number[];
 }
 
 export interface PlanStage {

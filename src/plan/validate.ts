@@ -232,17 +232,26 @@ function checkDims(plan: Plan, s: Plan['shardings'][number], faults: Faults): vo
     faults.add(`tensor ${s.tensor} has ${s.shape.length} dimensions, ${s.dims.length} are sharded`);
     return;
   }
-  const used = new Set<string>();
+  /** Ways in which each axis splits the whole tensor: no more than it has ranks. */
+  const ways = new Map<string, number>();
   s.dims.forEach((axes, d) => {
+    const copies = s.copies?.[d] ?? 1;
     let parts = 1;
+    let ranks = 1;
     for (const name of axes) {
-      if (used.has(name)) faults.add(`axis ${name} splits two dimensions of ${s.tensor}`);
-      used.add(name);
+      const degree = plan.degrees[name];
+      const split = (ways.get(name) ?? 1) * (axes.length === 1 ? degree / copies : degree);
+      ways.set(name, split);
+      if (split > degree) faults.add(`axis ${name} splits ${s.tensor} ${split} ways, it has ${degree} ranks`);
+      ranks *= degree;
       if (s.role === 'parameter' && (name === 'dp' || name === 'cp'))
         faults.add(`parameter ${s.tensor} is split over ${name}, over which parameters are the same`);
       // Batch dimensions are written at the model's reference batch; the global batch is checked for dp elsewhere.
       if (name !== 'dp') parts *= plan.degrees[name];
     }
+    if (ranks % copies !== 0)
+      faults.add(`dimension ${d} of ${s.tensor} has ${copies} copies over ${ranks} ranks`);
+    parts /= copies;
     const blocks = s.blocks?.[d] ?? 1;
     if (s.shape[d] % blocks !== 0)
       faults.add(`dimension ${d} of ${s.tensor} has ${s.shape[d]} elements, not ${blocks} equal blocks`);

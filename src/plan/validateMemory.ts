@@ -86,6 +86,7 @@ function parametersPerRank(
         parts *= plan.degrees[name];
         if (name === 'ep' || name === 'etp') isExpert = true;
       }
+      parts /= s?.copies?.[d - graph.shapeStart[t]] ?? 1;
       elements *= Math.ceil(graph.shapeDim[d] / parts);
     }
     const held = isExpert ? expert : dense;

@@ -69,7 +69,13 @@ export class KernelClock {
     return this.collectiveSec(this.epCurves, 'allToAll', bytes, this.key.ep, this.key.etp);
   }
 
-  private collectiveSec(curves: AxisCurves, kind: CollectiveKind, bytes: number, size: number, stride: number): number {
+  private collectiveSec(
+    curves: AxisCurves,
+    kind: CollectiveKind,
+    bytes: number,
+    size: number,
+    stride: number,
+  ): number {
     const curve = (curves[kind] ??= collectiveCurve(kind, { size, stride }, this.topology));
     return curveTimeSec(curve, bytes);
   }

@@ -20,6 +20,8 @@ export interface TensorLayout {
   readonly dims: ShardingAxis[][];
   /** Per dimension, equal blocks that are each split on their own (1: split as a whole). */
   readonly blocks: number[];
+  /** Per dimension, ranks of its axes that hold the same part. */
+  readonly copies: number[];
 }
 
 /**
@@ -44,25 +46,34 @@ export function tensorLayouts(
       const rank = graph.shapeStart[id + 1] - graph.shapeStart[id];
       const dims: ShardingAxis[][] = Array.from({ length: rank }, () => []);
       const blocks = new Array<number>(rank).fill(1);
-      if (tensor.isParameter) placeParameter(strategy, t, key, dims, blocks);
+      const copies = new Array<number>(rank).fill(1);
+      if (tensor.isParameter) placeParameter(strategy, t, key, dims, blocks, copies);
       else {
         if (tensor.batchDim >= 0 && tensor.batchDim < rank && dp > 1) dims[tensor.batchDim].push('dp');
         if (tensor.sequenceDim >= 0 && tensor.sequenceDim < rank && key.cp > 1)
           dims[tensor.sequenceDim].push('cp');
-        placeSpec(strategy.specs[t], 'tp', dims, blocks);
+        placeSpec(strategy.specs[t], 'tp', key.tp, dims, blocks, copies);
       }
-      found.set(id, { tensor: id, dims, blocks });
+      found.set(id, { tensor: id, dims, blocks, copies });
     });
   }
   return [...found.values()].sort((a, b) => a.tensor - b.tensor);
 }
 
-function placeSpec(spec: Spec, axis: ShardingAxis, dims: ShardingAxis[][], blocks: number[]): void {
+function placeSpec(
+  spec: Spec,
+  axis: ShardingAxis,
+  degree: number,
+  dims: ShardingAxis[][],
+  blocks: number[],
+  copies: number[],
+): void {
   for (const split of spec.splits) {
     const dim = dims[split.dim];
     if (!dim) continue;
     if (!dim.includes(axis)) dim.push(axis);
     blocks[split.dim] = Math.max(blocks[split.dim], split.prefix);
+    copies[split.dim] = degree / split.shards;
   }
 }
 
@@ -72,6 +83,7 @@ function placeParameter(
   key: ShardKey,
   dims: ShardingAxis[][],
   blocks: number[],
+  copies: number[],
 ): void {
   const { layer, options } = strategy;
   for (const { block, slot } of layer.tensors[t].consumers) {
@@ -80,7 +92,8 @@ function placeParameter(
     const expertDim = lookup >= 0 ? (reader.inputDims[slot]?.findIndex((d) => d.includes(lookup)) ?? -1) : -1;
     if (expertDim >= 0 && key.ep > 1 && dims[expertDim] && !dims[expertDim].includes('ep'))
       dims[expertDim].push('ep');
-    placeSpec(options[block].inputSpecs[slot], expertDim >= 0 ? 'etp' : 'tp', dims, blocks);
+    const [axis, degree] = expertDim >= 0 ? (['etp', key.etp] as const) : (['tp', key.tp] as const);
+    placeSpec(options[block].inputSpecs[slot], axis, degree, dims, blocks, copies);
   }
 }
 

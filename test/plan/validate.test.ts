@@ -40,7 +40,7 @@ describe('the judge of plans', () => {
       [(p) => void (p.classes[0].segments = 3), 'class 0 has 12 segments, the plan says 3'],
       [(p) => void (p.shardings[0].shape = [64, 32]), 'tensor w0 has shape [64, 64]'],
       [(p) => void (p.shardings[0].dims = [['dp'], []]), 'parameter w0 is split over dp'],
-      [(p) => void (p.shardings[0].dims = [['tp'], ['tp']]), 'axis tp splits two dimensions of w0'],
+      [(p) => void (p.shardings[0].dims = [['tp'], ['tp']]), 'axis tp splits w0 4 ways'],
       [(p) => void (p.shardings[0].dims = [[]]), 'tensor w0 has 2 dimensions, 1 are sharded'],
       [(p) => void (p.shardings[0].tensor = 'w99'), 'sharded tensor w99 is not in the model'],
       [(p) => void p.shardings.push(p.shardings[0]), 'tensor w0 is sharded twice'],
