@@ -21,7 +21,9 @@ function medianSec(f: () => void): number {
 
 export function run(): { name: string; value: number; unit: string }[] {
   const rows: { name: string; value: number; unit: string }[] = [];
-  for (const file of readdirSync(GRAPHS).filter((f) => f.endsWith('.onnx')).sort()) {
+  for (const file of readdirSync(GRAPHS)
+    .filter((f) => f.endsWith('.onnx'))
+    .sort()) {
     const model = readModel(GRAPHS + file);
     const ops = model.graph?.node.length ?? 0;
     const sec = medianSec(() => inferModel(model));
