@@ -1,5 +1,5 @@
 /** Prices a given plan: closed form beside event by event, judged against the model and the cluster. */
-import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { loadCluster } from '../cluster/index.js';
 import { candidateOf } from '../plan/candidateOf.js';
 import { decodePlan, validatePlan } from '../plan/index.js';
@@ -8,6 +8,8 @@ import { createEngine } from '../simulate/engine.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import { chromeTrace } from '../simulate/trace.js';
 import { PartitionError } from '../util/errors.js';
+import { readTextFile } from '../util/files.js';
+import type { AnalyzedModel } from './problem.js';
 import { openModel, problemOf } from './problem.js';
 
 export interface SimulateOptions {
@@ -59,11 +61,11 @@ export interface Simulation {
  * @throws PartitionError input when the plan is not one, or not for this model
  */
 export function simulatePlan(modelPath: string, planPath: string, options: SimulateOptions = {}): Simulation {
-  const plan = decodePlan(readText(planPath), planPath);
+  const plan = decodePlan(readTextFile(planPath, 'a plan in JSON'), planPath);
   const clusterName = options.cluster ?? plan.cluster.name;
   const cluster = loadCluster(clusterName, plan.cluster.devices);
   const seq = options.seq ?? (plan.sequenceLength > 1 ? plan.sequenceLength : undefined);
-  const model = openModel(modelPath, { ...options, seq });
+  const model = openPlanned(modelPath, { ...options, seq }, plan.model.name);
   const problem = problemOf(model, cluster, {
     devices: plan.cluster.devices,
     batch: plan.globalBatch,
@@ -105,14 +107,12 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
   };
 }
 
-function readText(path: string): string {
+/** The model, analysed; when the plan's sizes do not suit it, the error asks whether it is the plan's model at all. */
+function openPlanned(path: string, options: SimulateOptions, planned: string): AnalyzedModel {
   try {
-    return readFileSync(path, 'utf8');
+    return openModel(path, options);
   } catch (e) {
-    throw new PartitionError(
-      'input',
-      `cannot read (${(e as NodeJS.ErrnoException).code ?? String(e)})`,
-      path,
-    );
+    if (!(e instanceof PartitionError) || basename(path) === planned) throw e;
+    throw new PartitionError(e.code, e.message, e.where, `the plan is for ${planned}: is this that model?`);
   }
 }

@@ -1,6 +1,7 @@
 /** `partition clusters`: the presets and where each number comes from. */
 import type { CommandModule } from 'yargs';
 import { describeCluster, listClusters } from '../api/index.js';
+import { oneLine } from '../util/errors.js';
 import { formatBytes, formatSi, formatTable } from '../util/format.js';
 import { print, printJson } from './output.js';
 import type { CommonArgs } from './options.js';
@@ -12,9 +13,18 @@ export const clustersCommand: CommandModule<object, Args> = {
   command: 'clusters [name]',
   describe: 'cluster presets; with a name, its numbers and their sources',
   builder: (argv) =>
-    withCommon(argv.positional('name', { type: 'string', describe: 'preset or YAML file' }))
-      .example('$0 clusters', 'all presets')
-      .example('$0 clusters h100-sxm', 'one preset, every number with its source') as never,
+    withCommon(
+      argv.usage('partition clusters [name]').positional('name', {
+        type: 'string',
+        describe: 'preset or YAML file; without one, all presets are listed',
+      }),
+    ).epilogue(
+      [
+        'Examples:',
+        '  partition clusters             all presets',
+        '  partition clusters h100-sxm    one preset, every number with its source',
+      ].join('\n'),
+    ) as never,
   handler: (args) => {
     if (args.name === undefined) listAll(args.json);
     else showOne(args.name, args.json);
@@ -49,11 +59,14 @@ function showOne(name: string, json: boolean): void {
     printJson(cluster);
     return;
   }
-  print(`${cluster.name}: ${cluster.description}`);
-  for (const note of cluster.notes) print(`note: ${note}`);
+  print(`${oneLine(cluster.name)}: ${oneLine(cluster.description, 400)}`);
+  for (const note of cluster.notes) print(`note: ${oneLine(note, 400)}`);
   print(
     formatTable(
-      [['number', 'value', 'source'], ...cluster.sources.map((s) => [s.field, String(s.value), s.source])],
+      [
+        ['number', 'value', 'source'],
+        ...cluster.sources.map((s) => [oneLine(s.field), oneLine(String(s.value)), oneLine(s.source, 400)]),
+      ],
       3,
     ),
   );

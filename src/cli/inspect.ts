@@ -2,27 +2,36 @@
 import type { CommandModule } from 'yargs';
 import { inspectModel, inspectionTable } from '../api/index.js';
 import type { CommonArgs, ModelArgs } from './options.js';
-import { parseBindings, positiveInteger, withCommon, withModel } from './options.js';
+import { parseBindings, positiveInteger, required, withCommon, withModel } from './options.js';
 import { print, printJson, printWarnings } from './output.js';
 
-type Args = CommonArgs & ModelArgs & { model: string; tensors: boolean };
+type Args = CommonArgs & ModelArgs & { model: string | undefined; tensors: boolean };
+
+const USAGE = 'inspect <model.onnx>';
 
 export const inspectCommand: CommandModule<object, Args> = {
-  command: 'inspect <model>',
-  describe: 'what is in a model: operators, parameters, FLOPs, layers, what is not understood',
+  command: 'inspect [model]',
+  describe: 'what is in a model: operators, parameters, FLOPs, layers',
   builder: (argv) =>
     withModel(
-      withCommon(argv.positional('model', { type: 'string', describe: 'ONNX file', demandOption: true })),
+      withCommon(
+        argv.usage(`partition ${USAGE}`).positional('model', { type: 'string', describe: 'ONNX file' }),
+      ),
     )
       .option('tensors', {
         type: 'boolean',
         default: false,
-        describe: 'list every tensor with type and shape',
+        describe: 'list every tensor with its type and shape',
       })
-      .example('$0 inspect graphs/bert-large.onnx --seq 512', 'FLOPs at 512 tokens')
-      .example('$0 inspect model.onnx --tensors --json', 'all inferred shapes'),
+      .epilogue(
+        [
+          'Examples:',
+          '  partition inspect graphs/bert-large.onnx --seq 512   FLOPs of 512 tokens',
+          '  partition inspect model.onnx --tensors --json        all inferred shapes',
+        ].join('\n'),
+      ),
   handler: (args) => {
-    const inspection = inspectModel(args.model, {
+    const inspection = inspectModel(required(args.model, 'an ONNX file', USAGE), {
       seq: positiveInteger(args.seq, '--seq'),
       bind: parseBindings(args.bind),
       strict: args.strict,

@@ -3,7 +3,7 @@ import yargs from 'yargs';
 import { EXIT_CODE, PartitionError, oneLine } from '../util/errors.js';
 import { clustersCommand } from './clusters.js';
 import { inspectCommand } from './inspect.js';
-import { print, printError } from './output.js';
+import { printError } from './output.js';
 import { planCommand } from './plan.js';
 import { simulateCommand } from './simulate.js';
 import { version } from './version.js';
@@ -20,14 +20,16 @@ export async function main(args: readonly string[]): Promise<void> {
 export async function run(args: readonly string[]): Promise<number> {
   const parser = yargs([...args])
     .scriptName('partition')
-    .usage('$0 <model.onnx> --devices N\n\nPlans how to split a model over N accelerators.')
+    .locale('en')
+    .usage('partition <model.onnx> --devices N\n\nPlans how to split a model over N accelerators.')
     .command(planCommand)
     .command(inspectCommand)
     .command(simulateCommand)
     .command(zooCommand)
     .command(clustersCommand)
     .strict()
-    .parserConfiguration({ 'duplicate-arguments-array': false, 'parse-numbers': true })
+    // The last of two equal flags counts; a list takes one value per flag, so that it never swallows the model.
+    .parserConfiguration({ 'duplicate-arguments-array': false, 'greedy-arrays': false })
     .version(version())
     .help()
     .alias('h', 'help')
@@ -35,18 +37,38 @@ export async function run(args: readonly string[]): Promise<number> {
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message: string | null, error: Error | undefined) => {
-      throw (
-        error ??
-        new PartitionError('usage', message ?? 'wrong usage', null, 'partition --help shows the options')
-      );
+      throw error ?? usageError(message ?? 'wrong usage');
     });
   try {
-    // parseAsync with a callback-free call prints help and version itself.
+    if (args.length === 0) throw nothingAsked();
+    // Help and version are printed here too.
     await parser.parseAsync();
     return 0;
   } catch (error) {
     return report(error);
   }
+}
+
+function nothingAsked(): PartitionError {
+  return new PartitionError(
+    'usage',
+    'expected a model or a command: partition <model.onnx> --devices N, or inspect, simulate, zoo, clusters',
+    null,
+    'partition --help explains, with examples',
+  );
+}
+
+/** The parser's complaint as one of ours. */
+function usageError(message: string): PartitionError {
+  const argument = /^Unknown arguments?: (.*)$/s.exec(message);
+  const lacking = /^Not enough arguments following: (.*)$/s.exec(message);
+  const what =
+    argument !== null
+      ? `unknown argument ${argument[1]}`
+      : lacking !== null
+        ? `--${lacking[1]} needs a value`
+        : message;
+  return new PartitionError('usage', what, null, 'partition --help shows the options');
 }
 
 /** One line on stderr; the exit code. */
@@ -60,6 +82,6 @@ export function report(error: unknown): number {
     `partition: ${oneLine(message.startsWith('internal:') ? message : `internal: ${message}`, 400)}`,
   );
   printError('this is a fault of the program, not of the model; PARTITION_DEBUG=1 shows where');
-  if (process.env['PARTITION_DEBUG'] && error instanceof Error) print(error.stack ?? '');
+  if (process.env['PARTITION_DEBUG'] && error instanceof Error) printError(error.stack ?? '');
   return EXIT_CODE.internal;
 }

@@ -8,27 +8,44 @@ export interface CommonArgs {
 }
 
 export interface ModelArgs {
-  seq: number | undefined;
+  seq: string | undefined;
   bind: string[] | undefined;
   strict: boolean;
+}
+
+/** An option that takes one word. Numbers are words too, so that a message can quote what was written. */
+export function text(describe: string, defaultValue?: string) {
+  return {
+    type: 'string',
+    requiresArg: true,
+    describe,
+    ...(defaultValue === undefined ? {} : { default: defaultValue }),
+  } as const;
 }
 
 export function withCommon<T>(argv: Argv<T>): Argv<T & CommonArgs> {
   return argv
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object on stdout' })
-    .option('quiet', { type: 'boolean', default: false, describe: 'no progress on stderr' });
+    .option('quiet', { type: 'boolean', default: false, describe: 'no progress and warnings on stderr' });
 }
 
 export function withModel<T>(argv: Argv<T>): Argv<T & ModelArgs> {
   return argv
-    .option('seq', { type: 'number', describe: 'sequence length, bound to the sequence dimension' })
-    .option('bind', {
-      type: 'string',
-      array: true,
-      requiresArg: true,
-      describe: 'value of a symbolic dimension, name=value',
-    })
-    .option('strict', { type: 'boolean', default: false, describe: 'refuse operators that are not known' });
+    .option('seq', text('sequence length in tokens, bound to the sequence dimension'))
+    .option('bind', { ...text('value of a symbolic dimension: name=value'), array: true })
+    .option('strict', {
+      type: 'boolean',
+      default: false,
+      describe: 'refuse operators that are not known',
+    });
+}
+
+/** A positional argument that the command cannot do without. */
+export function required(value: string | undefined, what: string, usage: string): string {
+  if (value === undefined || value === '') {
+    throw new PartitionError('usage', `expected ${what}`, null, `partition ${usage}`);
+  }
+  return value;
 }
 
 /** `--bind batch=1 --bind seq=128` or `--bind batch=1,seq=128` as a record. */
@@ -38,8 +55,8 @@ export function parseBindings(texts: readonly string[] | undefined): Record<stri
   for (const term of texts.flatMap((t) => t.split(','))) {
     const at = term.lastIndexOf('=');
     const name = term.slice(0, at);
-    const value = Number(term.slice(at + 1));
-    if (at < 1 || term.slice(at + 1).trim() === '' || !Number.isSafeInteger(value) || value < 0) {
+    const value = wholeNumber(term.slice(at + 1));
+    if (at < 1 || value === null) {
       throw new PartitionError(
         'usage',
         `expected name=value with a whole number, found ${term || 'nothing'}`,
@@ -52,29 +69,60 @@ export function parseBindings(texts: readonly string[] | undefined): Record<stri
   return bound;
 }
 
-/** A positive whole number, or undefined when the flag is absent. */
-export function positiveInteger(value: number | undefined, flag: string): number | undefined {
-  if (value === undefined) return undefined;
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new PartitionError('usage', `expected a whole number of at least 1, found ${String(value)}`, flag);
+/** A positive whole number up to `most`, or undefined when the flag is absent. */
+export function positiveInteger(
+  value: string | undefined,
+  flag: string,
+  most = Number.MAX_SAFE_INTEGER,
+): number | undefined {
+  return value === undefined ? undefined : integerBetween(value, flag, 1, most);
+}
+
+/** A whole number within bounds, both included. */
+export function integerBetween(value: string, flag: string, least: number, most: number): number {
+  const number = wholeNumber(value);
+  if (number === null || number < least || number > most) {
+    const range =
+      most === Number.MAX_SAFE_INTEGER
+        ? `a whole number of at least ${least}`
+        : `a whole number from ${least} to ${most}`;
+    throw new PartitionError('usage', `expected ${range}, found ${value || 'nothing'}`, flag);
   }
-  return value;
+  return number;
+}
+
+function wholeNumber(value: string): number | null {
+  const number = /^\s*\d+\s*$/.test(value) ? Number(value) : NaN;
+  return Number.isSafeInteger(number) ? number : null;
+}
+
+/** One of a few words, or undefined when the flag is absent. */
+export function oneOf<T extends string>(value: string, choices: readonly T[], flag: string): T {
+  const found = choices.find((c) => c === value);
+  if (found === undefined) {
+    throw new PartitionError(
+      'usage',
+      `expected one of ${choices.join(', ')}, found ${value || 'nothing'}`,
+      flag,
+    );
+  }
+  return found;
 }
 
 /** `10s`, `2000ev`, or both as `10s,2000ev`. */
-export function parseBudget(text: string): { maxSec: number; maxEvaluations: number } {
+export function parseBudget(value: string): { maxSec: number; maxEvaluations: number } {
   const budget = { maxSec: Infinity, maxEvaluations: Infinity };
-  for (const term of text.split(',')) {
+  for (const term of value.split(',')) {
     const match = /^\s*(\d+(?:\.\d+)?)\s*(s|ms|ev)\s*$/.exec(term);
-    if (!match || Number(match[1]) <= 0) {
+    const amount = match === null ? 0 : Number(match[1]);
+    if (match === null || amount <= 0 || (match[2] === 'ev' && !Number.isSafeInteger(amount))) {
       throw new PartitionError(
         'usage',
-        `expected seconds or evaluations, found ${term || 'nothing'}`,
+        `expected seconds or evaluations above 0, found ${term || 'nothing'}`,
         '--budget',
         'for example --budget 10s or --budget 2000ev',
       );
     }
-    const amount = Number(match[1]);
     if (match[2] === 'ev') budget.maxEvaluations = amount;
     else budget.maxSec = match[2] === 'ms' ? amount / 1000 : amount;
   }

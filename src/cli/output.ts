@@ -1,19 +1,31 @@
 /** Where a command's words go: results to stdout, progress and warnings to stderr. */
 import { writeSync } from 'node:fs';
-import { oneLine } from '../util/errors.js';
+import { PartitionError, oneLine } from '../util/errors.js';
 
 /** Writes all of the text even to a pipe that is read slowly, before the process may exit. */
 export function print(text: string): void {
-  writeAll(1, text.endsWith('\n') ? text : `${text}\n`);
+  try {
+    writeAll(1, text.endsWith('\n') ? text : `${text}\n`);
+  } catch (e) {
+    const code = (e as NodeJS.ErrnoException).code ?? String(e);
+    throw new PartitionError('usage', `cannot write (${code})`, 'standard output', 'send it somewhere else');
+  }
 }
 
 export function printError(text: string): void {
-  writeAll(2, `${text}\n`);
+  try {
+    writeAll(2, `${text}\n`);
+  } catch {
+    // Nobody can be told that nobody can be told.
+  }
 }
 
 export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
+
+/** Pause before a full pipe is tried again. */
+const RETRY_MS = 2;
 
 function writeAll(fd: number, text: string): void {
   const bytes = Buffer.from(text);
@@ -23,8 +35,10 @@ function writeAll(fd: number, text: string): void {
       at += writeSync(fd, bytes, at);
     } catch (e) {
       const code = (e as NodeJS.ErrnoException).code;
+      // The reader has seen enough (`| head`): that is no fault.
       if (code === 'EPIPE') return;
       if (code !== 'EAGAIN') throw e;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
     }
   }
 }
@@ -49,12 +63,13 @@ export class Progress {
     if (this.quiet || sec < 1 || (!this.live && sec - this.lastSec < 2)) return;
     this.lastSec = sec;
     this.shown = true;
-    const line = `${text} (${sec.toFixed(0)} s)`;
-    if (this.live) process.stderr.write(`\r\u001b[K${oneLine(line, 160)}`);
-    else printError(oneLine(line, 160));
+    const line = oneLine(`${text} (${sec.toFixed(0)} s)`, 160);
+    if (this.live) writeAll(2, `\r\u001b[K${line}`);
+    else printError(line);
   }
 
   done(): void {
-    if (this.shown && this.live) process.stderr.write('\r\u001b[K');
+    if (this.shown && this.live) writeAll(2, '\r\u001b[K');
+    this.shown = false;
   }
 }

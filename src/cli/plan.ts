@@ -1,80 +1,95 @@
 /** `partition <model.onnx> --devices N`: plans, writes the plan, prints the summary. */
-import { basename, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { CommandModule } from 'yargs';
-import type { PlanReply, PlanRequest, PlanSummary } from '../api/index.js';
-import { METHODS, planTable, writePlanFiles } from '../api/index.js';
+import type { PlanReply, PlanRequest } from '../api/index.js';
+import { METHODS, PRECISIONS, parseObjective, planTable, writePlanFiles } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
+import { checkWritableFolder } from '../util/files.js';
 import { formatSeconds } from '../util/format.js';
+import { nearNames } from '../util/near.js';
+import { onInterrupt } from './interrupt.js';
 import type { CommonArgs, ModelArgs } from './options.js';
-import { parseBindings, parseBudget, positiveInteger, withCommon, withModel } from './options.js';
-import { Progress, print, printError, printJson, printWarnings } from './output.js';
+import {
+  integerBetween,
+  oneOf,
+  parseBindings,
+  parseBudget,
+  positiveInteger,
+  required,
+  text,
+  withCommon,
+  withModel,
+} from './options.js';
+import { Progress, print, printJson, printWarnings } from './output.js';
 
 type Args = CommonArgs &
   ModelArgs & {
-    model: string;
-    devices: number;
+    model?: string;
+    devices?: string;
     cluster: string;
-    batch?: number;
-    phase?: 'train' | 'inference';
+    batch?: string;
+    phase?: string;
     precision: string;
     objective: string;
     method: string;
     budget: string;
-    seed: number;
+    seed: string;
     out?: string;
   };
 
+const PHASES = ['train', 'inference'] as const;
+const USAGE = '<model.onnx> --devices N';
+const COMMANDS = ['inspect', 'simulate', 'zoo', 'clusters'];
+
+/** More devices than any cluster has; tables per device stay small. */
+const MOST_DEVICES = 2 ** 20;
+/** Seeds are 32-bit. */
+const LARGEST_SEED = 2 ** 32 - 1;
+
 export const planCommand: CommandModule<object, Args> = {
-  command: '$0 <model>',
+  command: '$0 [model]',
   describe: 'plan how to split a model over devices',
   builder: (argv) =>
-    withModel(
-      withCommon(argv.positional('model', { type: 'string', describe: 'ONNX file', demandOption: true })),
-    )
-      .option('devices', {
-        type: 'number',
-        demandOption: true,
-        describe: 'accelerators to plan for',
-        alias: 'n',
-      })
-      .option('cluster', {
-        type: 'string',
-        default: 'h100-sxm',
-        describe: 'preset (see partition clusters) or YAML file',
-      })
-      .option('batch', { type: 'number', describe: 'global batch in sequences; default about 4M tokens' })
-      .option('phase', {
-        choices: ['train', 'inference'] as const,
-        describe: 'default train, or inference for graphs with a key-value cache',
-      })
-      .option('precision', {
-        choices: ['bf16', 'fp16', 'fp8', 'tf32', 'fp32'],
-        default: 'bf16',
-        describe: 'compute precision',
-      })
-      .option('objective', {
-        type: 'string',
-        default: 'time',
-        describe: 'time, energy, cost, or weights: time=0.7,energy=0.3',
-      })
-      .option('method', { type: 'string', default: 'auto', describe: `search method: ${METHODS.join(', ')}` })
-      .option('budget', {
-        type: 'string',
-        default: '10s',
-        describe: 'search budget: seconds (10s), evaluations (2000ev) or both',
-      })
-      .option('seed', { type: 'number', default: 0, describe: 'random seed' })
-      .option('out', { type: 'string', describe: 'output folder; default <model>.partition' })
-      .example('$0 graphs/gpt2-small.onnx --devices 8 --seq 1024', 'a plan for one host')
-      .example('$0 model.onnx --devices 1024 --cluster a100-80gb --batch 2048', 'a larger cluster')
-      .example('$0 model.onnx --devices 64 --bind batch=1 --bind seq=4096 --json', 'for machines') as never,
+    withModel(withCommon(argv.positional('model', { type: 'string', describe: 'ONNX file' })))
+      .option('devices', { ...text('accelerators to plan for (required)'), alias: 'n' })
+      .option('cluster', text('preset (partition clusters lists them) or YAML file', 'h100-sxm'))
+      .option('batch', text('global batch in sequences; default about 4M tokens'))
+      .option('phase', text('train or inference; default inference for graphs with a key-value cache'))
+      .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
+      .option('objective', text('time, energy, cost, or weights: time=0.7,energy=0.3', 'time'))
+      .option('method', text(`search method: ${METHODS.join(', ')}`, 'auto'))
+      .option('budget', text('search budget: seconds (10s), evaluations (2000ev) or both', '10s'))
+      .option('seed', text('random seed', '0'))
+      .option('out', text('output folder; default <model>.partition'))
+      .epilogue(
+        [
+          'Examples:',
+          '  partition graphs/gpt2-small.onnx --devices 8 --seq 1024           one host',
+          '  partition model.onnx --devices 1024 --cluster a100-80gb --batch 2048',
+          '  partition model.onnx --devices 64 --bind batch=1 --bind seq=4096 --json',
+          '  partition inspect model.onnx                                      what is in it',
+        ].join('\n'),
+      ) as never,
   handler: async (args) => {
     const request = requestOf(args);
+    const folder = args.out ?? `${basename(request.modelPath).replace(/\.onnx$/, '')}.partition`;
+    checkWritableFolder(folder);
     const progress = new Progress(args.quiet);
-    const reply = await planInWorker(request, progress);
-    progress.done();
-    const summary = writePlanFiles(reply, request, outFolder(args));
+    let best: Best | null = null;
+    const release = onInterrupt(() => {
+      progress.done();
+      return best === null
+        ? 'interrupted before a plan was found; nothing was written'
+        : `interrupted; best so far ${best.text}, step ${formatSeconds(best.stepTimeSec)}; nothing was written`;
+    });
+    const reply = await planInWorker(request, (status, found) => {
+      best = found ?? best;
+      progress.update(status);
+    }).finally(() => progress.done());
+    const summary = writePlanFiles(reply, request, folder);
+    release();
     if (args.json) printJson(summary);
     else {
       if (!args.quiet) printWarnings(summary.warnings);
@@ -83,82 +98,76 @@ export const planCommand: CommandModule<object, Args> = {
   },
 };
 
-function outFolder(args: Args): string {
-  return args.out ?? join(`${basename(args.model).replace(/\.onnx$/, '')}.partition`);
-}
-
+/** Checks every flag before anything is read. */
 function requestOf(args: Args): PlanRequest {
-  const devices = positiveInteger(args.devices, '--devices')!;
-  if (!METHODS.includes(args.method)) {
-    throw new PartitionError(
-      'usage',
-      `unknown method ${args.method}`,
-      '--method',
-      `one of ${METHODS.join(', ')}`,
-    );
-  }
-  if (!Number.isSafeInteger(args.seed))
-    throw new PartitionError('usage', 'expected a whole number', '--seed');
+  const modelPath = required(args.model, 'a model', USAGE);
+  if (args.devices === undefined) throw noDevices(modelPath);
+  parseObjective(args.objective);
   return {
-    modelPath: args.model,
-    devices,
+    modelPath,
+    devices: integerBetween(args.devices, '--devices', 1, MOST_DEVICES),
     cluster: args.cluster,
     batch: positiveInteger(args.batch, '--batch'),
     seq: positiveInteger(args.seq, '--seq'),
     bind: parseBindings(args.bind),
-    phase: args.phase,
-    precision: args.precision as PlanRequest['precision'],
+    phase: args.phase === undefined ? undefined : oneOf(args.phase, PHASES, '--phase'),
+    precision: oneOf(args.precision, PRECISIONS, '--precision'),
     objective: args.objective,
     strict: args.strict,
-    method: args.method,
+    method: oneOf(args.method, METHODS, '--method'),
     budget: parseBudget(args.budget),
-    seed: args.seed,
+    seed: integerBetween(args.seed, '--seed', 0, LARGEST_SEED),
   };
+}
+
+/** A lone word may be a mistyped command. */
+function noDevices(word: string): PartitionError {
+  if (existsSync(word) || word.includes('.')) {
+    return new PartitionError(
+      'usage',
+      'expected --devices with the number of accelerators',
+      null,
+      `partition ${USAGE}`,
+    );
+  }
+  const near = nearNames(word, COMMANDS);
+  return new PartitionError(
+    'usage',
+    'neither a command nor a file',
+    word,
+    near.length > 0 ? `did you mean ${near.join(' or ')}?` : 'partition --help lists the commands',
+  );
+}
+
+interface Best {
+  readonly stepTimeSec: number;
+  readonly text: string;
 }
 
 /** Messages of the planning thread. */
 export type WorkerMessage =
-  | {
-      readonly kind: 'progress';
-      readonly text: string;
-      readonly best: { stepTimeSec: number; text: string } | null;
-    }
+  | { readonly kind: 'progress'; readonly text: string; readonly best: Best | null }
   | { readonly kind: 'done'; readonly reply: PlanReply }
   | {
       readonly kind: 'fault';
-      readonly fault: {
-        code: PartitionError['code'];
-        message: string;
-        where: string | null;
-        hint: string | null;
-      };
+      readonly fault: Pick<PartitionError, 'code' | 'message' | 'where' | 'hint'>;
     }
   | { readonly kind: 'crash'; readonly message: string; readonly stack: string };
 
 /** Plans in a second thread, so that Ctrl-C and progress are answered while the search runs. */
-async function planInWorker(request: PlanRequest, progress: Progress): Promise<PlanReply> {
+async function planInWorker(
+  request: PlanRequest,
+  onProgress: (status: string, best: Best | null) => void,
+): Promise<PlanReply> {
   const worker = new Worker(new URL('./planWorker.js', import.meta.url), { workerData: request });
-  let best: { stepTimeSec: number; text: string } | null = null;
-  const interrupt = (): void => {
-    progress.done();
-    printError(
-      best === null
-        ? 'partition: interrupted before a plan was found; nothing was written'
-        : `partition: interrupted; best so far ${best.text}, step ${formatSeconds(best.stepTimeSec)}; nothing was written`,
-    );
-    process.exit(130);
-  };
-  process.once('SIGINT', interrupt);
   try {
     return await new Promise<PlanReply>((resolve, reject) => {
       worker.on('message', (message: WorkerMessage) => {
-        if (message.kind === 'progress') {
-          best = message.best ?? best;
-          progress.update(message.text);
-        } else if (message.kind === 'done') resolve(message.reply);
+        if (message.kind === 'progress') onProgress(message.text, message.best);
+        else if (message.kind === 'done') resolve(message.reply);
         else if (message.kind === 'fault') {
-          const { code, message: text, where, hint } = message.fault;
-          reject(new PartitionError(code, text, where, hint));
+          const { code, message: what, where, hint } = message.fault;
+          reject(new PartitionError(code, what, where, hint));
         } else reject(Object.assign(new Error(message.message), { stack: message.stack }));
       });
       worker.on('error', reject);
@@ -167,9 +176,6 @@ async function planInWorker(request: PlanRequest, progress: Progress): Promise<P
       );
     });
   } finally {
-    process.off('SIGINT', interrupt);
     await worker.terminate();
   }
 }
-
-export type { PlanSummary };

@@ -1,44 +1,49 @@
 /** `partition zoo <name>`: writes the ONNX graph of a known architecture, weights left out. */
-import { readFileSync } from 'node:fs';
-import type { CommandModule } from 'yargs';
+import { dirname } from 'node:path';
+import type { Argv, CommandModule } from 'yargs';
 import { OVERRIDE_FLAGS, describeZoo, writeZooModel } from '../api/index.js';
-import { PartitionError } from '../util/errors.js';
+import { PartitionError, oneLine } from '../util/errors.js';
+import { checkWritableFolder, readTextFile } from '../util/files.js';
 import { formatSi, formatTable } from '../util/format.js';
+import { onInterrupt } from './interrupt.js';
 import type { CommonArgs } from './options.js';
-import { positiveInteger, withCommon } from './options.js';
+import { oneOf, positiveInteger, text, withCommon } from './options.js';
 import { print, printJson } from './output.js';
+
+const DTYPES = ['fp32', 'fp16', 'bf16'] as const;
 
 type Args = CommonArgs & {
   name?: string;
   config?: string;
   out?: string;
-  seq?: number;
-  batch?: number;
+  seq?: string;
+  batch?: string;
   dtype: string;
 } & Record<string, unknown>;
 
 export const zooCommand: CommandModule<object, Args> = {
   command: 'zoo [name]',
-  describe: 'write the ONNX graph of a known architecture, any size, weights left out',
+  describe: 'write the ONNX graph of a known architecture, weights left out',
   builder: (argv) => {
-    let options = withCommon(
-      argv.positional('name', { type: 'string', describe: 'architecture; none lists them' }),
+    let options: Argv = withCommon(
+      argv
+        .usage('partition zoo [name]')
+        .positional('name', { type: 'string', describe: 'architecture; without one, all are listed' }),
     )
-      .option('config', { type: 'string', describe: 'a Hugging Face config.json instead of a name' })
-      .option('out', { type: 'string', describe: 'output file; default <name>.onnx' })
-      .option('seq', { type: 'number', describe: 'fix the sequence length (default symbolic)' })
-      .option('batch', { type: 'number', describe: 'fix the batch (default symbolic)' })
-      .option('dtype', {
-        choices: ['fp32', 'fp16', 'bf16'],
-        default: 'fp32',
-        describe: 'type of the weights',
-      });
-    for (const flag of OVERRIDE_FLAGS)
-      options = options.option(flag, { type: 'number', describe: `change ${flag}` });
-    return options
-      .example('$0 zoo', 'list the architectures')
-      .example('$0 zoo llama-3-405b --out llama.onnx', 'write one')
-      .example('$0 zoo llama-3-8b --layers 4 --hidden 1024 --heads 8', 'a smaller one') as never;
+      .option('config', text('a Hugging Face config.json instead of a name'))
+      .option('out', text('output file; default <name>.onnx'))
+      .option('seq', text('fix the sequence length (default symbolic)'))
+      .option('batch', text('fix the batch (default symbolic)'))
+      .option('dtype', text(`type of the weights: ${DTYPES.join(', ')}`, 'fp32'));
+    for (const flag of OVERRIDE_FLAGS) options = options.option(flag, text(OVERRIDE_MEANING[flag]));
+    return options.epilogue(
+      [
+        'Examples:',
+        '  partition zoo                                  list the architectures',
+        '  partition zoo llama-3-405b --out llama.onnx    write one',
+        '  partition zoo llama-3-8b --layers 4            a smaller one',
+      ].join('\n'),
+    ) as never;
   },
   handler: (args) => {
     if (args.name === undefined && args.config === undefined) {
@@ -50,24 +55,53 @@ export const zooCommand: CommandModule<object, Args> = {
     }
     const overrides: Record<string, number> = {};
     for (const flag of OVERRIDE_FLAGS) {
-      const value = positiveInteger(args[flag] as number | undefined, `--${flag}`);
+      const value = positiveInteger(args[flag] as string | undefined, `--${flag}`);
       if (value !== undefined) overrides[flag] = value;
     }
-    const written = writeZooModel({
+    const request = {
       name: args.name,
-      config: args.config === undefined ? undefined : { text: readConfig(args.config), where: args.config },
+      config:
+        args.config === undefined
+          ? undefined
+          : { text: readTextFile(args.config, 'a config.json'), where: args.config },
       out: args.out,
       seq: positiveInteger(args.seq, '--seq'),
       batch: positiveInteger(args.batch, '--batch'),
-      dtype: args.dtype as 'fp32' | 'fp16' | 'bf16',
+      dtype: oneOf(args.dtype, DTYPES, '--dtype'),
       overrides,
-    });
+    };
+    checkWritableFolder(dirname(args.out ?? 'model.onnx'));
+    const release = onInterrupt(() => 'interrupted');
+    const written = writeZooModel(request);
+    release();
     if (args.json) printJson(written);
-    else
+    else {
+      const { path, name, parameters, nodes } = written;
       print(
-        `${written.path}: ${written.name}, ${formatSi(written.parameters)} parameters (${written.parameters}), ${written.nodes} nodes`,
+        `${oneLine(path, 400)}: ${oneLine(name)}, ${formatSi(parameters)} parameters (${parameters}), ${nodes} nodes`,
       );
+    }
   },
+};
+
+const OVERRIDE_MEANING: Readonly<Record<(typeof OVERRIDE_FLAGS)[number], string>> = {
+  layers: 'number of layers',
+  hidden: 'width of the residual stream',
+  heads: 'attention heads',
+  kvHeads: 'heads of keys and values',
+  headDim: 'width of a head',
+  ffn: 'width of the feed-forward network',
+  vocab: 'entries of the vocabulary',
+  maxPositions: 'longest sequence',
+  experts: 'routed experts of a layer',
+  topk: 'experts that a token visits',
+  expertFfn: 'width of an expert',
+  sharedExperts: 'experts that every token visits',
+  denseLayers: 'first layers without experts',
+  decoderLayers: 'layers of the decoder',
+  imageSize: 'side of the image in pixels',
+  patchSize: 'side of a patch in pixels',
+  classes: 'classes told apart',
 };
 
 function list(json: boolean): void {
@@ -76,17 +110,5 @@ function list(json: boolean): void {
   else {
     const rows = entries.map((e) => [e.name, e.family, formatSi(e.parameters), formatSi(e.activeParameters)]);
     print(formatTable([['architecture', 'family', 'parameters', 'active'], ...rows], 2));
-  }
-}
-
-function readConfig(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (e) {
-    throw new PartitionError(
-      'input',
-      `cannot read (${(e as NodeJS.ErrnoException).code ?? 'unknown'})`,
-      path,
-    );
   }
 }

@@ -1,34 +1,16 @@
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
 import { PartitionError, oneLine } from '../util/errors.js';
-import { dataPath } from '../util/files.js';
-import { nearNames } from './near.js';
+import { dataPath, readTextFile } from '../util/files.js';
+import { nearNames } from '../util/near.js';
 
 /** A cluster file is a page of text; anything larger is a wrong file. */
 const MAX_BYTES = 1 << 20;
 
 /** Parses a YAML (or JSON) file; faults name the file and the line. */
 export function readYaml(path: string): unknown {
-  let text: string;
-  try {
-    const stat = statSync(path);
-    if (stat.isDirectory()) throw new PartitionError('input', 'expected a file, found a directory', path);
-    if (stat.size > MAX_BYTES)
-      throw new PartitionError(
-        'input',
-        `expected a YAML file of at most ${MAX_BYTES} bytes, found ${stat.size}`,
-        path,
-      );
-    text = readFileSync(path, 'utf8');
-  } catch (e) {
-    if (e instanceof PartitionError) throw e;
-    throw new PartitionError(
-      'input',
-      `cannot read (${(e as NodeJS.ErrnoException).code ?? String(e)})`,
-      path,
-    );
-  }
+  const text = readTextFile(path, 'a YAML file', MAX_BYTES);
   try {
     const document = parseDocument(text, { prettyErrors: true, logLevel: 'silent' });
     const error = document.errors[0];

@@ -1,5 +1,5 @@
 import { PartitionError } from '../util/errors.js';
-import { nearNames } from './near.js';
+import { nearNames } from '../util/near.js';
 import type { SourcedFigure } from './types.js';
 
 /** Bounds of a number, both inclusive. */

@@ -5,5 +5,5 @@ export type { PresetDescription } from './cluster.js';
 export { loadDevice, listDevices, scaleDevice } from './device.js';
 export { fitLevels, usedDomainSize } from './levels.js';
 export { torusSlice } from './torus.js';
-export { nearNames } from './near.js';
+export { nearNames } from '../util/near.js';
 export { presetText } from './spec.js';

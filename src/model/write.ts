@@ -1,8 +1,8 @@
 /** ONNX models to memory and to files. */
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { PartitionError } from '../util/errors.js';
-import { unwritable } from '../util/files.js';
+import { makeFolder, removeQuietly, unwritable } from '../util/files.js';
 import type { Sink } from './encode.js';
 import { Measured } from './encode.js';
 import { GRAPH, MODEL } from './schema.js';
@@ -35,7 +35,7 @@ export function writeModel(model: ModelProto, path: string): void {
   const temporary = `${path}.${process.pid}.tmp`;
   let fd: number | null = null;
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     fd = openSync(temporary, 'w');
     measured.writeTo(fileSink(fd));
     fsyncSync(fd);
@@ -44,7 +44,7 @@ export function writeModel(model: ModelProto, path: string): void {
     renameSync(temporary, path);
   } catch (e) {
     if (fd !== null) closeSync(fd);
-    rmSync(temporary, { force: true });
+    removeQuietly(temporary);
     throw e instanceof PartitionError || isOurs(e) ? e : unwritable(path, e);
   }
 }

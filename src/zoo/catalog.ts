@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { PartitionError } from '../util/errors.js';
 import { dataPath } from '../util/files.js';
+import { nearNames } from '../util/near.js';
 import { completeConfig } from './complete.js';
 import { FAMILIES, type ArchConfig, type ArchSketch } from './config.js';
 
@@ -29,7 +30,7 @@ export function zooConfig(name: string): ArchConfig {
   const { names, byKey } = catalog();
   const sketch = byKey.get(keyOf(name));
   if (sketch === undefined) {
-    const near = nearNames(name, names);
+    const near = nearNames(name, names, 4);
     const hint = near.length > 0 ? `did you mean ${near.join(', ')}?` : `known: ${names.join(', ')}`;
     throw new PartitionError('usage', `unknown architecture ${JSON.stringify(name)}`, 'zoo', hint);
   }
@@ -60,29 +61,4 @@ function readCatalog(): Catalog {
 
 function keyOf(name: string): string {
   return name.toLowerCase().replace(/[-_. ]/g, '');
-}
-
-/** Names that share the longest start or are a few letters away, best first. */
-function nearNames(name: string, names: readonly string[]): string[] {
-  const key = keyOf(name).slice(0, 64);
-  const scored = names.map((candidate) => ({ candidate, distance: editDistance(key, keyOf(candidate)) }));
-  scored.sort((a, b) => a.distance - b.distance || (a.candidate < b.candidate ? -1 : 1));
-  return scored
-    .filter(({ distance }) => distance <= Math.max(2, key.length / 3))
-    .slice(0, 4)
-    .map(({ candidate }) => candidate);
-}
-
-/** Levenshtein distance, one row at a time. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const swap = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(swap, row[j] + 1, next[j - 1] + 1));
-    }
-    row = next;
-  }
-  return row[b.length];
 }
