@@ -91,7 +91,10 @@ export function inspectModel(path: string, options: InspectOptions = {}): Inspec
   const work = analyzed === null ? null : sumWork(analyzed);
   const initializers = [...inferred.initializers.values()];
   const weights = parameterSums(initializers, analyzed);
-  const lines = inferred.values.flatMap((name, v) => (name === '' ? [] : [tensorLine(inferred, v)]));
+  // Values after the main graph's are those inside functions and subgraphs.
+  const lines = inferred.values
+    .slice(0, inferred.mainCount)
+    .flatMap((name, v) => (name === '' ? [] : [tensorLine(inferred, v)]));
   return {
     model: path,
     producer: [model.producerName, model.producerVersion].filter(Boolean).join(' '),
@@ -208,7 +211,7 @@ function externalFiles(initializers: readonly TensorProto[]): string[] {
 }
 
 function tensorLine(inferred: Inferred, v: number): TensorLine {
-  const { dtype, shape } = describeType(inferred.type[v] ?? null);
+  const { dtype, shape } = describeType(inferred.promised.get(v) ?? inferred.type[v] ?? null);
   return { name: inferred.values[v], dtype, shape };
 }
 
