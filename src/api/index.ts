@@ -3,8 +3,8 @@ export { analyzeModel, createProblem, openModel, parseObjective, problemOf, PREC
 export type { AnalyzedModel, Problem, ProblemOptions } from './problem.js';
 export { DEFAULT_BUDGET, METHODS, degreeText, planModel, planOf, summarize, writePlanFiles } from './plan.js';
 export type { PlanHooks, PlanReply, PlanRequest, PlanSummary } from './plan.js';
-export { inspectModel, inspectionTable } from './inspect.js';
-export type { InspectOptions, Inspection, TensorLine } from './inspect.js';
+export { inspectModel } from './inspect.js';
+export type { InspectOptions } from './inspect.js';
 export { simulatePlan } from './simulate.js';
 export type { SimulateOptions, Simulation, SimulationSummary } from './simulate.js';
 export { OVERRIDE_FLAGS, describeZoo, writeZooModel } from './zoo.js';
@@ -14,6 +14,8 @@ export type { ClusterSummary } from './clusters.js';
 export { choosePhase } from './phase.js';
 export { defaultGlobalBatch } from './batch.js';
 export { planTable } from '../report/planTable.js';
+export { inspectionTable } from '../report/inspectionTable.js';
+export type { Inspection, TensorLine } from '../report/inspectionTable.js';
 export { simulationTable } from '../report/simulationTable.js';
 export { PartitionError } from '../util/errors.js';
 

@@ -12,9 +12,8 @@ import {
   tensorElementCount,
 } from '../model/index.js';
 import type { ValueType } from '../ops/types.js';
+import type { Inspection, TensorLine } from '../report/inspectionTable.js';
 import { PartitionError } from '../util/errors.js';
-import { formatBytes, formatSi, formatTable } from '../util/format.js';
-import { oneLine } from '../util/errors.js';
 
 export interface InspectOptions {
   readonly seq?: number | undefined;
@@ -27,49 +26,6 @@ export interface InspectOptions {
 interface AnalyzedGraph {
   readonly graph: Graph;
   readonly segmentation: Segmentation;
-}
-
-/** A tensor's name, type and shape; a dimension is a number, or text when symbolic; `null` when the rank is unknown. */
-export interface TensorLine {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: (number | string)[] | null;
-}
-
-export interface Inspection {
-  readonly model: string;
-  readonly producer: string;
-  readonly irVersion: number;
-  /** Opset of the default domain, and of every domain imported. */
-  readonly opset: number;
-  readonly opsets: Record<string, number>;
-  /** Trainable elements; weights that nothing reads are not counted once the graph is known. */
-  readonly parameters: number;
-  readonly parameterBytes: number;
-  /** FLOP of one forward pass of one batch as bound; `null` while symbols are unbound (see `flopNote`). */
-  readonly forwardFlop: number | null;
-  /** How attention is counted: causal masks halve it. */
-  readonly flopConvention: 'causal' | 'full';
-  /** The same with attention counted in full. */
-  readonly forwardFlopFull: number | null;
-  readonly backwardFlop: number | null;
-  readonly flopNote: string | null;
-  readonly batch: number | null;
-  readonly sequenceLength: number | null;
-  /** Nodes as written in the main graph, and how many of each operator. */
-  readonly ops: number;
-  readonly opCounts: Record<string, number>;
-  readonly unknownOps: readonly { readonly op: string; readonly count: number }[];
-  readonly functions: number;
-  readonly layers: number;
-  readonly layerClasses: number;
-  readonly inputs: readonly TensorLine[];
-  readonly outputs: readonly TensorLine[];
-  readonly symbols: readonly string[];
-  readonly notInferred: readonly string[];
-  readonly externalFiles: readonly string[];
-  readonly tensors: number | readonly TensorLine[];
-  readonly warnings: readonly string[];
 }
 
 /**
@@ -88,9 +44,11 @@ export function inspectModel(path: string, options: InspectOptions = {}): Inspec
   const inferred = inferModel(model, shared);
   const costed = costGraph(model, options.seq === undefined ? shared : { ...shared, seq: options.seq });
   const { analyzed } = costed;
+  // Parameters and layers are a matter of structure: with sizes still open, any sizes that go together show them.
+  const structure = analyzed ?? assumeSizes(model, shared, inferred);
   const work = analyzed === null ? null : sumWork(analyzed);
   const initializers = [...inferred.initializers.values()];
-  const weights = parameterSums(initializers, analyzed);
+  const weights = parameterSums(initializers, structure);
   // Values after the main graph's are those inside functions and subgraphs.
   const lines = inferred.values
     .slice(0, inferred.mainCount)
@@ -108,7 +66,7 @@ export function inspectModel(path: string, options: InspectOptions = {}): Inspec
     ),
     ...weights,
     forwardFlop: work?.forward ?? null,
-    flopConvention: analyzed?.segmentation.blocks.some((b) => b.causal) ? 'causal' : 'full',
+    flopConvention: structure?.segmentation.blocks.some((b) => b.causal) ? 'causal' : 'full',
     forwardFlopFull: work?.forwardFull ?? null,
     backwardFlop: work?.backward ?? null,
     flopNote: costed.note,
@@ -118,8 +76,8 @@ export function inspectModel(path: string, options: InspectOptions = {}): Inspec
     opCounts: countOps(model),
     unknownOps: inferred.unknownOps,
     functions: model.functions.length,
-    layers: analyzed?.segmentation.layers ?? 0,
-    layerClasses: analyzed?.segmentation.classCount ?? 0,
+    layers: structure?.segmentation.layers ?? 0,
+    layerClasses: structure?.segmentation.classCount ?? 0,
     inputs: inferred.graphInputs.map((v) => tensorLine(inferred, v)),
     outputs: inferred.graphOutputs.map((v) => tensorLine(inferred, v)),
     symbols: inferred.symbols.map((s) => s.name),
@@ -147,6 +105,30 @@ function costGraph(
     if (e instanceof PartitionError && e.code !== 'input') return { analyzed: null, note: e.line() };
     throw e;
   }
+}
+
+/** Sizes of open symbols when only the structure matters; one symbol may be the sum of two others (cached and new tokens). */
+const ASSUMED_SIZE = 64;
+const MOST_SYMBOLS = 8;
+
+/** The graph at made-up sizes; `null` when no combination tried goes together. */
+function assumeSizes(
+  model: ModelProto,
+  options: Parameters<typeof analyze>[1] & object,
+  inferred: Inferred,
+): AnalyzedGraph | null {
+  const open = inferred.symbols.map((s) => s.name).filter((name) => options.bind?.[name] === undefined);
+  if (open.length === 0 || open.length > MOST_SYMBOLS) return null;
+  for (const larger of [null, ...open]) {
+    const bind: Record<string, number> = { ...options.bind };
+    for (const name of open) bind[name] = name === larger ? 2 * ASSUMED_SIZE : ASSUMED_SIZE;
+    try {
+      return analyze(model, { ...options, bind });
+    } catch (e) {
+      if (!(e instanceof PartitionError)) throw e;
+    }
+  }
+  return null;
 }
 
 function sumWork({ segmentation }: AnalyzedGraph): {
@@ -222,68 +204,4 @@ function describeType(type: ValueType | null): { dtype: string; shape: (number |
     return { dtype: dtypeName(type.dtype), shape };
   }
   return { dtype: type.kind, shape: null };
-}
-
-/** The inspection as people read it. */
-export function inspectionTable(i: Inspection): string {
-  const shape = (t: TensorLine): string =>
-    `${oneLine(t.name, 60)} ${t.dtype}[${t.shape === null ? '?' : t.shape.map((d) => oneLine(String(d), 40)).join(', ')}]`;
-  const flop =
-    i.forwardFlop === null
-      ? `unknown: ${i.flopNote ?? ''}`
-      : `${formatSi(i.forwardFlop, 'FLOP')} at batch ${i.batch}, ${i.sequenceLength} tokens (attention counted ${i.flopConvention === 'causal' ? `causal; ${formatSi(i.forwardFlopFull ?? 0, 'FLOP')} in full` : 'in full'})`;
-  const rows: string[][] = [
-    ['model', oneLine(i.model)],
-    ['producer', oneLine(i.producer || 'not stated')],
-    [
-      'IR / opsets',
-      `${i.irVersion} / ${Object.entries(i.opsets)
-        .map(([d, v]) => `${oneLine(d, 40)} ${v}`)
-        .join(', ')}`,
-    ],
-    ['parameters', `${formatSi(i.parameters)} (${i.parameters}), ${formatBytes(i.parameterBytes)} as stored`],
-    ['forward', flop],
-    [
-      'layers',
-      i.layers === 0
-        ? 'no repeated layers found'
-        : `${i.layers} equal layers, ${i.layerClasses} kinds of segment`,
-    ],
-    [
-      'inputs',
-      i.inputs.slice(0, 4).map(shape).join('; ') +
-        (i.inputs.length > 4 ? `; ${i.inputs.length - 4} more` : ''),
-    ],
-    [
-      'outputs',
-      i.outputs.slice(0, 4).map(shape).join('; ') +
-        (i.outputs.length > 4 ? `; ${i.outputs.length - 4} more` : ''),
-    ],
-    [
-      'operators',
-      `${i.ops} nodes: ${Object.entries(i.opCounts)
-        .slice(0, 12)
-        .map(([op, n]) => `${oneLine(op, 40)} ${n}`)
-        .join(', ')}`,
-    ],
-  ];
-  if (i.symbols.length > 0) rows.push(['symbols', i.symbols.map((s) => oneLine(s, 40)).join(', ')]);
-  if (i.externalFiles.length > 0)
-    rows.push([
-      'external data',
-      i.externalFiles
-        .slice(0, 3)
-        .map((f) => oneLine(f))
-        .join(', '),
-    ]);
-  if (i.unknownOps.length > 0)
-    rows.push([
-      'not known',
-      i.unknownOps.map((u) => `${oneLine(u.op, 60)} x${u.count} (costed by bytes)`).join(', '),
-    ]);
-  if (i.notInferred.length > 0)
-    rows.push(['not inferred', `${i.notInferred.length} tensors, first ${oneLine(i.notInferred[0], 60)}`]);
-  const table = formatTable(rows, 2);
-  if (typeof i.tensors === 'number') return table;
-  return `${table}\n\n${i.tensors.map(shape).join('\n')}`;
 }

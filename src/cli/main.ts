@@ -29,7 +29,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .command(clustersCommand)
     .strict()
     // The last of two equal flags counts; a list takes one value per flag, so that it never swallows the model.
-    .parserConfiguration({ 'duplicate-arguments-array': false, 'greedy-arrays': false })
+    .parserConfiguration({ 'greedy-arrays': false })
     .version(version())
     .help()
     .alias('h', 'help')
@@ -37,7 +37,8 @@ export async function run(args: readonly string[]): Promise<number> {
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message: string | null, error: Error | undefined) => {
-      throw error ?? usageError(message ?? 'wrong usage');
+      if (error !== undefined && error.name !== 'YError') throw error;
+      throw usageError(error?.message ?? message ?? 'wrong usage');
     });
   try {
     if (args.length === 0) throw nothingAsked();
