@@ -76,7 +76,7 @@ describe('zoo parameter counts', () => {
     });
   }
 
-  it('match the checkpoints that the task names, digit by digit', () => {
+  it('match the exact counts of published checkpoints, digit by digit', () => {
     const counts = Object.fromEntries(
       CHECKPOINTS.map(([name]) => [name, parameterCount(zooConfig(name)).total]),
     );
