@@ -5,6 +5,7 @@
  */
 import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
 import type { Random } from '../util/random.js';
+import { quantile } from '../util/stats.js';
 import { Adam } from './adam.js';
 import type { TensorFlow } from './backend.js';
 import type { Environment, Observation } from './environment.js';
@@ -29,6 +30,12 @@ export interface PpoOptions {
   readonly maxGradientNorm: number;
   /** Units of each hidden layer. */
   readonly hidden: number;
+  /**
+   * Returns below this quantile of a rollout count as the quantile (0: all count as they are). Where the best plan ever
+   * seen matters and not the mean one, differences among poor plans only drown those among good ones (compare the
+   * risk-seeking policy gradient, Petersen et al. 2021).
+   */
+  readonly floorQuantile: number;
 }
 
 export const DEFAULT_PPO: PpoOptions = {
@@ -44,6 +51,7 @@ export const DEFAULT_PPO: PpoOptions = {
   valueWeight: 0.5,
   maxGradientNorm: 0.5,
   hidden: 64,
+  floorQuantile: 0.5,
 };
 
 /** One decision of a rollout and what came of it. */
@@ -86,6 +94,8 @@ export function trainPpo(
   for (let update = 0; progress() < 1; update++) {
     const episodes = rollout(scorer, environments, options, random, progress);
     if (episodes.length === 0) break;
+    const mean = meanReturn(episodes);
+    floorReturns(episodes, options.floorQuantile);
     for (const episode of episodes) estimateAdvantages(episode, options);
     const transitions = episodes.flat();
     normaliseAdvantages(transitions);
@@ -97,7 +107,7 @@ export function trainPpo(
         adam.apply(lossGradients(scorer, minibatch, options, share), options.learningRate * share);
       }
     }
-    onUpdate?.({ update, meanReturn: meanReturn(episodes), entropy: meanEntropy(scorer, transitions) });
+    onUpdate?.({ update, meanReturn: mean, entropy: meanEntropy(scorer, transitions) });
   }
   return scorer;
 }
@@ -168,6 +178,22 @@ function sample(
   return { choice, logProbability: scores[from + choice] - Math.log(total) };
 }
 
+/** Lifts the returns of the poorest episodes to the quantile, by their last reward. */
+function floorReturns(episodes: readonly Transition[][], quantileShare: number): void {
+  if (quantileShare === 0) return;
+  const returns = episodes.map(undiscounted);
+  const floor = quantile(returns, quantileShare);
+  episodes.forEach((episode, i) => {
+    episode[episode.length - 1].reward += Math.max(0, floor - returns[i]);
+  });
+}
+
+function undiscounted(episode: readonly Transition[]): number {
+  let sum = 0;
+  for (const x of episode) sum += x.reward;
+  return sum;
+}
+
 /** GAE: A_t = sum over k of (discount * traceDecay)^k * delta_{t+k}, delta_t = r_t + discount * v_{t+1} - v_t. */
 function estimateAdvantages(episode: Transition[], { discount, traceDecay }: PpoOptions): void {
   let nextValue = 0;
@@ -210,27 +236,24 @@ function lossGradients(
   const result = tf.tidy(() => {
     const rows = tf.tensor2d(batch.rows, [batch.rowCount, width(spec)]);
     const contexts = tf.tensor2d(batch.contexts, [n, spec.contextFeatures]);
-    const { segments, chosen } = indicators(
-      tf,
-      batch.rowStart,
-      minibatch.map((x) => x.choice),
-    );
+    const segments = segmentMatrix(tf, batch.rowStart);
+    const isChosen = new Float32Array(batch.rowCount);
+    minibatch.forEach((x, t) => (isChosen[batch.rowStart[t] + x.choice] = 1));
+    const chosen = tf.tensor2d(isChosen, [batch.rowCount, 1]);
+    const sum = (x: Tensor2D): Tensor2D => segmentSum(tf, segments.matrix, segments.transposed, x);
     const oldLog = column((x) => x.logProbability);
     const advantage = column((x) => x.advantage);
     const target = column((x) => x.targetReturn);
     return scorer.gradients(() => {
       const scores = scorer.scores(rows);
       const weights = tf.exp(scores);
-      const total = segmentSum(tf, segments.matrix, segments.transposed, weights);
+      const total = sum(weights);
       const logTotal = tf.log(total);
-      const logProbability = tf.sub(segmentSum(tf, chosen.matrix, chosen.transposed, scores), logTotal);
+      const logProbability = tf.sub(sum(tf.mul(scores, chosen)), logTotal);
       const ratio = tf.exp(tf.sub(logProbability, oldLog));
       const clipped = tf.clipByValue(ratio, 1 - options.clip, 1 + options.clip);
       const gain = tf.mean(tf.minimum(tf.mul(ratio, advantage), tf.mul(clipped, advantage)));
-      const meanScore = tf.div(
-        segmentSum(tf, segments.matrix, segments.transposed, tf.mul(weights, scores)),
-        total,
-      );
+      const meanScore = tf.div(sum(tf.mul(weights, scores)), total);
       const entropy = tf.mean(tf.sub(logTotal, meanScore));
       const valueLoss = tf.mean(tf.square(tf.sub(scorer.values(contexts), target)));
       return tf.sub<Scalar>(
@@ -242,43 +265,23 @@ function lossGradients(
   return result;
 }
 
-interface Indicator {
-  readonly matrix: Tensor2D;
-  readonly transposed: Tensor2D;
-}
-
-/** 0/1 matrices [steps, rows]: which rows belong to a step, and which row the step chose. */
-function indicators(
-  tf: TensorFlow,
-  rowStart: Int32Array,
-  choices: readonly number[],
-): { segments: Indicator; chosen: Indicator } {
-  const n = choices.length;
+/** 0/1 matrix [steps, rows]: which rows are the options of a step; and its transpose. */
+function segmentMatrix(tf: TensorFlow, rowStart: Int32Array): { matrix: Tensor2D; transposed: Tensor2D } {
+  const n = rowStart.length - 1;
   const rows = rowStart[n];
-  const make = (first: (t: number) => number, last: (t: number) => number): Indicator => {
-    const data = new Float32Array(n * rows);
-    const transposed = new Float32Array(n * rows);
-    for (let t = 0; t < n; t++)
-      for (let r = first(t); r < last(t); r++) {
-        data[t * rows + r] = 1;
-        transposed[r * n + t] = 1;
-      }
-    return { matrix: tf.tensor2d(data, [n, rows]), transposed: tf.tensor2d(transposed, [rows, n]) };
-  };
-  const pick = (t: number): number => rowStart[t] + choices[t];
-  return {
-    segments: make(
-      (t) => rowStart[t],
-      (t) => rowStart[t + 1],
-    ),
-    chosen: make(pick, (t) => pick(t) + 1),
-  };
+  const data = new Float32Array(n * rows);
+  const transposed = new Float32Array(n * rows);
+  for (let t = 0; t < n; t++) {
+    data.fill(1, t * rows + rowStart[t], t * rows + rowStart[t + 1]);
+    for (let r = rowStart[t]; r < rowStart[t + 1]; r++) transposed[r * n + t] = 1;
+  }
+  return { matrix: tf.tensor2d(data, [n, rows]), transposed: tf.tensor2d(transposed, [rows, n]) };
 }
 
 function meanReturn(episodes: readonly Transition[][]): number {
   let sum = 0;
-  for (const e of episodes) for (const x of e) sum += x.reward;
-  return sum / Math.max(1, episodes.length);
+  for (const episode of episodes) sum += undiscounted(episode);
+  return sum / episodes.length;
 }
 
 function meanEntropy(scorer: Scorer, transitions: readonly Transition[]): number {

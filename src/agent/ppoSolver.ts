@@ -11,6 +11,9 @@ import { PlanEpisode } from './planEpisode.js';
 import type { PpoOptions } from './ppo.js';
 import { DEFAULT_PPO, trainPpo } from './ppo.js';
 
+/** A policy that drew this many known plans in a row has settled. */
+const CONVERGED_AFTER = 192;
+
 /** A solver with its own settings of PPO. */
 export function createPpoSolver(options: Partial<PpoOptions> = {}): Solver {
   return { name: 'ppo', solve: (context) => solve(context, { ...DEFAULT_PPO, ...options }) };
@@ -33,7 +36,7 @@ async function solve(context: SearchContext, options: PpoOptions): Promise<Searc
     () => new PlanEpisode(space, cutter, memo, reference),
     options,
     context.random,
-    () => Math.max(evaluator.progress(), memo.asked / mostEpisodes),
+    () => (memo.repeated >= CONVERGED_AFTER ? 1 : Math.max(evaluator.progress(), memo.asked / mostEpisodes)),
   );
   policy.dispose();
   return evaluator.result(false);

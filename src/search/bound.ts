@@ -22,7 +22,7 @@ import { StageModel } from './stageModel.js';
 const ROUNDING = 1 - 1e-6;
 
 /** Tables a bound may build unless told otherwise. */
-export const BOUND_TABLES = 256;
+export const BOUND_TABLES = 4096;
 
 /** A mesh and microbatch size with what no plan of them can beat. */
 export interface Cell {

@@ -2,7 +2,6 @@
 import type { Candidate } from '../plan/types.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import type { PlanProblem, Simulator } from '../simulate/types.js';
-import { formatBytes } from '../util/format.js';
 import { Random } from '../util/random.js';
 import type { Cell } from './bound.js';
 import { enumerateCells } from './bound.js';
@@ -13,8 +12,6 @@ import { PlanSpace } from './space.js';
 
 /** Plans priced per device count when looking for one that fits; the leanest come first. */
 const PRICES_PER_COUNT = 40;
-/** No cluster is sought beyond this size. */
-export const MOST_DEVICES = 16384;
 
 /** How far the nearest plan is from fitting. */
 export interface Shortfall {
@@ -96,48 +93,4 @@ export function somePlanFits(problem: PlanProblem, evaluations: number): boolean
     found = leanest(evaluator, space, cutter, cell);
   }
   return found;
-}
-
-/** Why there is no plan, and what would help, each one sentence. */
-export interface InfeasibilityReport {
-  readonly message: string;
-  readonly hint: string;
-}
-
-/**
- * Explains a search without a result.
- *
- * @param nearest the plan closest to fitting; null when the graph cannot even be split over that many devices
- * @param withDevices the same problem on another number of devices; by default on devices like the first group's
- */
-export function infeasibilityReport(
-  problem: PlanProblem,
-  nearest: Candidate | null,
-  withDevices = (devices: number): PlanProblem => ({ ...problem, devices }),
-): InfeasibilityReport {
-  const { devices, globalBatch, segmentation } = problem;
-  if (nearest === null) {
-    const most = largestDeviceCount(problem, devices);
-    return {
-      message:
-        `no way to split the model over ${devices} devices: dp must divide the global batch ${globalBatch}, tp be one of ` +
-        `${problem.tpChoices.join(', ')}, and pp be at most the ${segmentation.segmentCount} segments`,
-      hint:
-        most > 0
-          ? `the largest count that works is --devices ${most}; another --batch allows others`
-          : 'choose another --batch',
-    };
-  }
-  const s = shortfall(createSimulator(problem), nearest);
-  const enough = smallestDeviceCount(problem, withDevices, MOST_DEVICES);
-  const { tp, pp } = nearest;
-  return {
-    message:
-      `no plan fits ${devices} devices: the nearest (tp ${tp}, pp ${pp}) needs ${formatBytes(s.peakMemoryBytes)} of ` +
-      `${formatBytes(s.memoryCapacityBytes)} on pipeline rank ${s.worstRank}, ${formatBytes(s.overflowBytes)} too much`,
-    hint:
-      enough === null
-        ? `nothing up to ${MOST_DEVICES} such devices fits; take a smaller --batch or --seq, or devices with more memory`
-        : `${enough} devices would fit`,
-  };
 }

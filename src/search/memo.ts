@@ -21,6 +21,8 @@ interface Entry extends Price {
 export class PriceMemo {
   /** Plans asked for, remembered ones included. */
   asked = 0;
+  /** Remembered plans asked for since the last new one. */
+  repeated = 0;
   private readonly entries = new Map<number, Entry[]>();
 
   constructor(
@@ -34,7 +36,12 @@ export class PriceMemo {
     const hash = hashCandidate(candidate);
     let bucket = this.entries.get(hash);
     if (bucket === undefined) this.entries.set(hash, (bucket = []));
-    for (const entry of bucket) if (equalCandidates(entry.candidate, candidate)) return entry;
+    for (const entry of bucket)
+      if (equalCandidates(entry.candidate, candidate)) {
+        this.repeated++;
+        return entry;
+      }
+    this.repeated = 0;
     this.evaluator.evaluate(candidate);
     const { estimate } = this.evaluator;
     const entry: Entry = {

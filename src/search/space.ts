@@ -35,9 +35,9 @@ export type Decisions = Omit<Candidate, 'stageStart'>;
 /** Interleaving beyond this many chunks per rank is left out of the space. */
 export const MAX_VPP = 8;
 /** Context parallelism beyond this is left out of the space. */
-export const MAX_CP = 64;
+export const MAX_CP = 32;
 /** A microbatch holds at most this many tokens per device (or one sequence). */
-export const MAX_MICROBATCH_TOKENS = 131072;
+export const MAX_MICROBATCH_TOKENS = 65536;
 /** Neighbouring microbatch sizes differ by at least this factor. */
 const MICROBATCH_RATIO = 1.3;
 
