@@ -2,7 +2,7 @@
 import { DType } from '../model/dtype.js';
 import { workOf } from '../ops/defaults.js';
 import type { KnownValue, OpInstance } from '../ops/types.js';
-import type { Inferred, InferredNode } from './infer.js';
+import type { Inferred, InferredNode } from './inferred.js';
 import type { Sizes } from './sizes.js';
 
 /** Values of the surrounding graph that the bodies of a node read, each once. */

@@ -96,14 +96,14 @@ function makeSpec(inferred: Inferred, binding: Binding, options: BuildOptions, n
   };
   const graphInputs = inferred.graphInputs.map(tensor);
   const specNodes: NodeSpec[] = [];
-  const names = new Set<string>();
+  const names = new NodeNames();
   for (let n = 0; n < nodes.length; n++) {
     if (!live[n]) continue;
     const node = nodes[n];
     const inputs = reads[n].map(tensor);
     const label = node.domain === '' ? node.opType : `${node.domain}::${node.opType}`;
     specNodes.push({
-      name: uniqueName(names, node.proto.name ?? '', node.functionPath, label),
+      name: names.unique(node.proto.name ?? '', node.functionPath, label),
       label,
       opType: node.opType,
       domain: node.domain,
@@ -166,12 +166,20 @@ function liveNodes(
   return live;
 }
 
-function uniqueName(names: Set<string>, own: string, path: string, label: string): string {
-  const base = own === '' ? label : path === '' ? own : `${path}/${own}`;
-  let name = base;
-  for (let i = 1; names.has(name); i++) name = `${base}_${String(i)}`;
-  names.add(name);
-  return name;
+/** Names for nodes: their own where they have one, else the operator's, numbered. */
+class NodeNames {
+  private readonly taken = new Set<string>();
+  private readonly counters = new Map<string, number>();
+
+  unique(own: string, path: string, label: string): string {
+    const base = own === '' ? label : path === '' ? own : `${path}/${own}`;
+    let name = base;
+    let i = this.counters.get(base) ?? 0;
+    while (this.taken.has(name)) name = `${base}_${String(++i)}`;
+    this.counters.set(base, i);
+    this.taken.add(name);
+    return name;
+  }
 }
 
 function unboundSymbol(

@@ -1,11 +1,38 @@
 /** What an operator's shape rule sees of its node. One context per nesting depth, entered anew for every node. */
 import { DType } from '../model/dtype.js';
-import type { GraphProto } from '../model/types.js';
+import type { AttributeProto, GraphProto, NodeProto } from '../model/types.js';
 import { NO_ATTRIBUTES } from '../ops/attributes.js';
 import type { Attributes, Dim, InferContext, KnownValue, Shape, ValueType } from '../ops/types.js';
-import type { InferredNode } from './infer.js';
-import type { Inference, Scope } from './inference.js';
+import type { InferredNode } from './inferred.js';
+import type { PartitionError } from '../util/errors.js';
 import type { ValueTable } from './value_table.js';
+
+/** Names visible in a graph or function body. */
+export interface Scope {
+  readonly names: Map<string, number>;
+  readonly parent: Scope | null;
+  readonly versions: ReadonlyMap<string, number>;
+  /** What `ref_attr_name` refers to; `null` outside of functions. */
+  readonly passed: ReadonlyMap<string, AttributeProto> | null;
+  /** A function's formal outputs: values of the caller that the body may produce. */
+  readonly formalOutputs: ReadonlySet<number> | null;
+  readonly functionPath: string;
+  readonly depth: number;
+}
+
+/** The run that a context belongs to. */
+export interface RuleHost {
+  readonly table: ValueTable;
+  /** The user's error for a node that contradicts its operator's specification. */
+  fault(proto: NodeProto, scope: Scope, message: string): PartitionError;
+  /** Infers a subgraph attribute of a node. */
+  subgraph(
+    node: InferredNode,
+    graph: GraphProto,
+    inputs: readonly (ValueType | null)[],
+    outer: Scope,
+  ): readonly (ValueType | null)[];
+}
 
 export class RuleContext implements InferContext {
   opType = '';
@@ -23,7 +50,7 @@ export class RuleContext implements InferContext {
 
   private readonly table: ValueTable;
 
-  constructor(private readonly run: Inference) {
+  constructor(private readonly run: RuleHost) {
     this.table = run.table;
   }
 

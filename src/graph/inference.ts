@@ -16,8 +16,8 @@ import { lookupOp, normalizeDomain } from '../ops/registry.js';
 import type { ValueType } from '../ops/types.js';
 import { oneLine, PartitionError } from '../util/errors.js';
 import { contradicts, typeText } from './declared.js';
-import type { Inferred, InferredBody, InferredNode, InferOptions } from './infer.js';
-import { RuleContext } from './infer_context.js';
+import type { Inferred, InferredBody, InferredNode, InferOptions } from './inferred.js';
+import { RuleContext, type RuleHost, type Scope } from './infer_context.js';
 import { executionOrder } from './infer_order.js';
 import { callAttributes, FunctionTable, opsetVersions } from './inline.js';
 import { bindMap, TypeReader } from './type_proto.js';
@@ -29,20 +29,7 @@ const MAX_DEPTH = 256;
 /** Assumed when a model imports no version of the default domain. */
 const NEWEST_OPSET = 28;
 
-/** Names visible in a graph or function body. */
-export interface Scope {
-  readonly names: Map<string, number>;
-  readonly parent: Scope | null;
-  readonly versions: ReadonlyMap<string, number>;
-  /** What `ref_attr_name` refers to; `null` outside of functions. */
-  readonly passed: ReadonlyMap<string, AttributeProto> | null;
-  /** A function's formal outputs: values of the caller that the body may produce. */
-  readonly formalOutputs: ReadonlySet<number> | null;
-  readonly functionPath: string;
-  readonly depth: number;
-}
-
-export class Inference {
+export class Inference implements RuleHost {
   readonly table: ValueTable;
   private readonly types: TypeReader;
   private readonly functions: FunctionTable;

@@ -8,7 +8,7 @@
  * - A view, cast, transpose or (de)quantisation of a weight is that weight.
  */
 import { dtypeBits, DType, isFloat } from '../model/dtype.js';
-import type { Inferred, InferredNode } from './infer.js';
+import type { Inferred, InferredNode } from './inferred.js';
 import { TensorRole } from './types.js';
 
 export interface Roles {

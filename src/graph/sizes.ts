@@ -5,7 +5,7 @@
  */
 import { bind, symbolsOf } from '../ops/dim.js';
 import type { Dim } from '../ops/types.js';
-import type { Inferred } from './infer.js';
+import type { Inferred } from './inferred.js';
 
 export interface ConcreteSize {
   /** `null` for what is no tensor or has no known rank. */

@@ -91,22 +91,22 @@ export class SpecInstance implements OpInstance {
 
   inputShape(i: number): readonly number[] | null {
     const t = this.node.inputs[i];
-    return t === undefined || t < 0 ? NO_SHAPE : this.tensors[t]!.dims;
+    return t === undefined || t < 0 ? NO_SHAPE : this.tensors[t].dims;
   }
 
   outputShape(i: number): readonly number[] | null {
     const t = this.node.outputs[i];
-    return t === undefined || t < 0 ? NO_SHAPE : this.tensors[t]!.dims;
+    return t === undefined || t < 0 ? NO_SHAPE : this.tensors[t].dims;
   }
 
   inputDtype(i: number): DType {
     const t = this.node.inputs[i];
-    return t === undefined || t < 0 ? DType.UNDEFINED : this.tensors[t]!.dtype;
+    return t === undefined || t < 0 ? DType.UNDEFINED : this.tensors[t].dtype;
   }
 
   outputDtype(i: number): DType {
     const t = this.node.outputs[i];
-    return t === undefined || t < 0 ? DType.UNDEFINED : this.tensors[t]!.dtype;
+    return t === undefined || t < 0 ? DType.UNDEFINED : this.tensors[t].dtype;
   }
 
   inputIsParameter(i: number): boolean {
@@ -117,11 +117,11 @@ export class SpecInstance implements OpInstance {
   inputNeedsGrad(i: number): boolean {
     const t = this.node.inputs[i];
     if (t === undefined || t < 0) return false;
-    return this.needsGrad === null ? this.tensors[t]!.value === null : this.needsGrad[t] === 1;
+    return this.needsGrad === null ? this.tensors[t].value === null : this.needsGrad[t] === 1;
   }
 
   inputValue(i: number): KnownValue | null {
     const t = this.node.inputs[i];
-    return t === undefined || t < 0 ? null : this.tensors[t]!.value;
+    return t === undefined || t < 0 ? null : this.tensors[t].value;
   }
 }

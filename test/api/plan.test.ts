@@ -108,9 +108,7 @@ describe('plans of committed graphs', () => {
     const time = await planned({ ...base, objective: 'time' });
     const energy = await planned({ ...base, objective: 'energy' });
     // Neither search is exhaustive: a hair is allowed.
-    expect(energy.prediction.energyJoulesPerStep).to.be.at.most(
-      time.prediction.energyJoulesPerStep * 1.001,
-    );
+    expect(energy.prediction.energyJoulesPerStep).to.be.at.most(time.prediction.energyJoulesPerStep * 1.001);
     expect(time.prediction.stepTimeSec).to.be.at.most(energy.prediction.stepTimeSec * 1.001);
   });
 });
