@@ -2,7 +2,6 @@
 import { DType } from '../model/dtype.js';
 import { elementCount } from '../model/tensor.js';
 import type {
-  AttributeProto,
   FunctionProto,
   GraphProto,
   ModelProto,

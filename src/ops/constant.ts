@@ -216,7 +216,8 @@ function oneHotValue(ctx: InferContext, axis: number, out: Shape): KnownValue | 
     if (typeof at !== 'number') return null;
     const hot = at < 0 ? at + depth : at;
     // An index out of range leaves its row off everywhere.
-    if (hot >= 0 && hot < depth) elements[axis === 0 ? hot * (dims[1] ?? 1) + i : i * depth + hot] = values.elements[1];
+    if (hot >= 0 && hot < depth)
+      elements[axis === 0 ? hot * (dims[1] ?? 1) + i : i * depth + hot] = values.elements[1];
   }
   return { dtype: values.dtype, dims, elements };
 }

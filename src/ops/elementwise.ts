@@ -62,10 +62,7 @@ const clip: OpRule = {
   backward: (op) => firstOnly(op, 1),
 };
 
-function clipBound(
-  attribute: number | null,
-  input: { elements: readonly Dim[] } | null,
-): number | null {
+function clipBound(attribute: number | null, input: { elements: readonly Dim[] } | null): number | null {
   const e = input?.elements[0];
   return typeof e === 'number' ? e : attribute;
 }
