@@ -190,19 +190,36 @@ class Grouping {
     return activations === 1;
   }
 
-  /** A linear elementwise operator on two or more full-size activations that come from different kernels. */
+  /**
+   * A linear elementwise operator on two or more full-size activations that come from different kernels. A tensor and what a
+   * memory-bound group makes of that very tensor (x + c x^3 inside a GELU) are one kernel's business.
+   */
   private joinsStreams(n: number): boolean {
     const { graph } = this;
     if (graph.nodeKernel[n] !== 'elementwise' || graph.nodeFactors[n].linear !== true) return false;
     const out = graph.outputTensor[graph.outputStart[n]];
     let first = -1;
+    let firstTensor = -1;
     for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
       const t = graph.inputTensor[s];
       if (!isActivation(graph, t) || graph.tensorElements[t] !== graph.tensorElements[out]) continue;
       const p = graph.producer[t];
       const from = p < 0 ? -2 - t : this.find(this.groupOf[p]);
-      if (first === -1) first = from;
-      else if (first !== from) return true;
+      if (first === -1) {
+        first = from;
+        firstTensor = t;
+      } else if (first !== from && !this.reads(from, firstTensor) && !this.reads(first, t)) return true;
+    }
+    return false;
+  }
+
+  /** A memory-bound group has this tensor among its inputs. */
+  private reads(group: number, t: number): boolean {
+    if (group < 0 || this.anchor[group] !== null) return false;
+    const { useStart, useNode } = this.graph;
+    for (let u = useStart[t]; u < useStart[t + 1]; u++) {
+      const g = this.groupOf[useNode[u]];
+      if (g >= 0 && this.find(g) === group) return true;
     }
     return false;
   }
