@@ -3,6 +3,7 @@
  * grouped expert products, table lookups, products and convolutions.
  */
 import { findAttention } from './attention.js';
+import { outputFlags } from './outputs.js';
 import { TensorRole, type BlockKind, type Graph } from './types.js';
 
 export interface Anchor {
@@ -80,7 +81,7 @@ function usedOnlyIn(graph: Graph, n: number, inside: ReadonlySet<number>): boole
   for (let s = graph.outputStart[n]; s < graph.outputStart[n + 1]; s++) {
     const t = graph.outputTensor[s];
     if (t < 0) continue;
-    if (graph.graphOutputs.includes(t)) return false;
+    if (outputFlags(graph)[t] === 1) return false;
     for (let u = graph.useStart[t]; u < graph.useStart[t + 1]; u++)
       if (!inside.has(graph.useNode[u])) return false;
   }

@@ -1,8 +1,8 @@
 /** Lays a GraphSpec out as a Graph: live nodes in a canonical order, rules evaluated, axes and gradients filled in. */
 import { createHash } from 'node:crypto';
 import { dtypeBytes } from '../model/dtype.js';
-import { factorsOf, workOf } from '../ops/defaults.js';
-import type { FactorRule, KernelKind, Work } from '../ops/types.js';
+import { factorsOf, wholeFactors, workOf } from '../ops/defaults.js';
+import type { Factor, FactorRule, KernelKind, Work } from '../ops/types.js';
 import { findAttention } from './attention.js';
 import { propagateAxes } from './axes.js';
 import { computeGradients } from './backward.js';
@@ -33,9 +33,9 @@ export function assemble(spec: GraphSpec, lossNode: number): Graph {
     kernels[n] = work.kernel;
     flop[n] = work.flop + node.bodyFlop;
     touched[n] = work.touchedElements ?? (work.kernel === 'view' ? 0 : elementsAround(spec, n));
-    rules[n] = factorsOf(node.rule, instance);
+    rules[n] = fittingRule(spec, n, factorsOf(node.rule, instance)) ?? wholeFactors(instance);
   }
-  const axes = propagateAxes(spec, rules, order, flop);
+  const axes = propagateAxes(spec, rules, order, flop, kernels);
   const gradients = computeGradients(spec, order, parameterLike, lossNode);
 
   // Compact ids: live nodes in order, tensors in order of first mention after the model's inputs.
@@ -152,6 +152,29 @@ export function assemble(spec: GraphSpec, lossNode: number): Graph {
   };
   markCausal(graph, spec, order);
   return graph;
+}
+
+/**
+ * The rule when it fits the node's shapes: every dimension the product of its factors. A model whose declared shapes
+ * contradict its operators (tolerated, with a warning, by inference) can make a rule that does not.
+ */
+function fittingRule(spec: GraphSpec, n: number, rule: FactorRule): FactorRule | null {
+  const { inputs, outputs } = spec.nodes[n];
+  const fits = (list: readonly number[], layouts: FactorRule['inputs']): boolean =>
+    list.every((t, i) => {
+      const layout = layouts[i] ?? null;
+      const dims = t < 0 ? null : spec.tensors[t].dims;
+      if (layout === null || dims === null) return true;
+      return layout.length === dims.length && layout.every((ids, d) => sizeOf(rule, ids) === dims[d]);
+    });
+  return fits(inputs, rule.inputs) && fits(outputs, rule.outputs) ? rule : null;
+}
+
+/** Product of factor sizes; NaN for a factor that does not exist. */
+function sizeOf(rule: FactorRule, ids: readonly number[]): number {
+  let size = 1;
+  for (const f of ids) size *= (rule.factors as readonly (Factor | undefined)[])[f]?.size ?? NaN;
+  return size;
 }
 
 const IDLE: Work = { flop: 0, kernel: 'view' };

@@ -4,6 +4,7 @@
  * structure: the second product's left operand is reached from the first product through tensors of the scores' size only,
  * with exactly one normalisation along the dimension the second product contracts.
  */
+import { outputFlags } from './outputs.js';
 import { TensorRole, type Graph } from './types.js';
 
 export interface AttentionCore {
@@ -123,5 +124,5 @@ function readsTriangle(graph: Graph, node: number, inside: ReadonlySet<number>):
 }
 
 function isGraphOutput(graph: Graph, t: number): boolean {
-  return t >= 0 && graph.graphOutputs.includes(t);
+  return t >= 0 && outputFlags(graph)[t] === 1;
 }

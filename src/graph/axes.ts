@@ -5,7 +5,7 @@
  * graph is refused when real work no longer scales with the batch.
  */
 import { PartitionError } from '../util/errors.js';
-import type { Factor, FactorRule } from '../ops/types.js';
+import type { Factor, FactorRule, KernelKind } from '../ops/types.js';
 import { indexes, piecesOf, refineRule, regroupRule, type PieceShape, type RefinedRule } from './pieces.js';
 import type { GraphSpec, NodeSpec } from './spec.js';
 import { AXIS_BATCH, AXIS_NONE } from './types.js';
@@ -15,6 +15,8 @@ export interface NodeAxes {
   readonly axis: Uint8Array;
 }
 
+const HEAVY: ReadonlySet<KernelKind> = new Set<KernelKind>(['gemm', 'conv', 'attention']);
+
 /** Operators that only regroup dimensions in row-major order. */
 const REGROUPING: ReadonlySet<string> = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity']);
 
@@ -23,7 +25,7 @@ const REGROUPING: ReadonlySet<string> = new Set(['Reshape', 'Flatten', 'Squeeze'
  *
  * @param rules factor rule per node as its operator states it
  * @param order node ids in topological order
- * @param flop work per node, to tell whether a lost batch matters
+ * @param flop work per node, and its kernel: whether a lost batch matters is judged by products and convolutions
  * @throws PartitionError infeasible, naming the tensor, when more than 1 % of the work has lost the batch
  */
 export function propagateAxes(
@@ -31,6 +33,7 @@ export function propagateAxes(
   rules: readonly FactorRule[],
   order: Int32Array,
   flop: Float64Array,
+  kernels: readonly KernelKind[],
 ): NodeAxes[] {
   const pieces: (PieceShape | null)[] = new Array<PieceShape | null>(spec.tensors.length).fill(null);
   seed(spec, pieces);
@@ -46,7 +49,7 @@ export function propagateAxes(
     const node = spec.nodes[n];
     const inputs = node.inputs.map((t) => (t < 0 ? null : pieces[t]));
     const plain = refineRule(rules[n], inputs);
-    const refined = restoreBatch(spec, node, plain, inputs, rules[n]);
+    const refined = restoreBatch(spec, node, plain, inputs);
     result[n] = { rule: refined.rule, axis: refined.axis };
     let data = false;
     let carries = false;
@@ -66,10 +69,9 @@ export function propagateAxes(
       else if (lost >= 0) lostAt[t] = lost;
     });
     total += flop[n];
-    if (data && !carries && lost >= 0) {
-      unscaled += flop[n];
-      if (culprit < 0) culprit = lost;
-    }
+    if (!data || carries || lost < 0) continue;
+    if (culprit < 0) culprit = lost;
+    if (HEAVY.has(kernels[n])) unscaled += flop[n];
   }
   if (unscaled > 0.01 * total && culprit >= 0) {
     throw new PartitionError(
@@ -79,6 +81,8 @@ export function propagateAxes(
       'export the model with a symbolic batch dimension',
     );
   }
+  if (culprit >= 0)
+    spec.warnings.push(`the batch axis is lost at tensor '${spec.tensors[culprit].name}'; the little that follows is counted once`);
   return result;
 }
 
@@ -100,27 +104,39 @@ function restoreBatch(
   node: NodeSpec,
   refined: RefinedRule,
   inputs: readonly (PieceShape | null)[],
-  original: FactorRule,
 ): RefinedRule {
   const from = inputs.findIndex((p) => indexes(p, AXIS_BATCH));
   if (from < 0) return refined;
   const inShape = spec.tensors[node.inputs[from]].dims ?? [];
-  if (node.domain === '' && REGROUPING.has(node.opType) && from === 0) {
+  if (node.domain === '' && REGROUPING.has(node.opType) && from === 0 && sameCount(spec, node)) {
     const outShape = spec.tensors[node.outputs[0]].dims ?? [];
     const r = regroupRule(inShape, outShape, inputs[0]);
-    const axis = Uint8Array.from(r.axis);
+    const factors = [...r.factors];
+    const axes = [...r.axis];
+    // The other inputs are shapes and axes.
+    const argument = (size: number): number[] => {
+      if (size === 1) return [];
+      axes.push(AXIS_NONE);
+      return [factors.push({ size, kind: 'whole' }) - 1];
+    };
+    const others = node.inputs.map((t) => (t < 0 ? null : (spec.tensors[t].dims?.map(argument) ?? null)));
+    const axis = Uint8Array.from(axes);
     const rule: FactorRule = {
-      factors: r.factors,
-      inputs: original.inputs.map((layout, i) =>
-        i === 0 ? r.input : layout === null ? null : layout.map(() => []),
-      ),
+      factors,
+      inputs: [r.input, ...others.slice(1)],
       outputs: [r.output],
       linear: true,
     };
-    return { rule, axis, outputs: [piecesOf(r.output, r.factors, axis)] };
+    return { rule, axis, outputs: [piecesOf(r.output, factors, axis)] };
   }
   const missing = node.outputs.some((t, o) => t >= 0 && !indexes(refined.outputs[o], AXIS_BATCH));
   return missing ? attachBatch(spec, node, refined, from, inputs) : refined;
+}
+
+/** False in a model that contradicts itself. */
+function sameCount(spec: GraphSpec, node: NodeSpec): boolean {
+  const count = (t: number): number => (spec.tensors[t].dims ?? []).reduce((p, d) => p * d, 1);
+  return count(node.inputs[0]) === count(node.outputs[0]);
 }
 
 /**

@@ -14,6 +14,7 @@ import { isFloat } from '../model/dtype.js';
 import { isActivation, isLayout, type Anchor } from './anchors.js';
 import type { FactorRule } from '../ops/types.js';
 import { composeFactors, type CompositeUse } from './compose.js';
+import { outputFlags } from './outputs.js';
 import { TensorRole, type Block, type BlockKind, type Graph } from './types.js';
 
 const USE: Readonly<Partial<Record<BlockKind, CompositeUse>>> = {
@@ -88,7 +89,7 @@ function borderOutputs(graph: Graph, nodes: readonly number[], partOf: Int32Arra
     for (let s = graph.outputStart[n]; s < graph.outputStart[n + 1]; s++) {
       const t = graph.outputTensor[s];
       if (t < 0) continue;
-      let leaves = graph.graphOutputs.includes(t);
+      let leaves = outputFlags(graph)[t] === 1;
       for (let u = graph.useStart[t]; u < graph.useStart[t + 1] && !leaves; u++)
         if (partOf[graph.useNode[u]] !== part) leaves = true;
       if (leaves) outputs.push(t);
@@ -139,6 +140,7 @@ function touchedElements(
     return sum;
   }
   if (nodes.every((n) => graph.nodeKernel[n] === 'view')) return 0;
+  const fetched = fetchedElements(graph, nodes);
   const seen = new Set<number>();
   let sum = 0;
   for (const t of inputs) {
@@ -146,7 +148,7 @@ function touchedElements(
     if (causal && graph.tensorTriangular[t]) continue;
     if (seen.has(graph.storage[t])) continue;
     seen.add(graph.storage[t]);
-    sum += readElements(graph, t, partOf, part);
+    sum += Math.min(graph.tensorElements[t], fetched.get(t) ?? Infinity);
   }
   for (const t of outputs) {
     if (seen.has(graph.storage[t])) continue;
@@ -156,17 +158,21 @@ function touchedElements(
   return sum;
 }
 
-/** Elements of an input that are read: of a table read by index alone, no more than the rows fetched. */
-function readElements(graph: Graph, t: number, partOf: Int32Array, part: number): number {
-  let fetched = 0;
-  for (let u = graph.useStart[t]; u < graph.useStart[t + 1]; u++) {
-    const n = graph.useNode[u];
-    if (partOf[n] !== part) continue;
-    if (graph.nodeKernel[n] !== 'gather' || graph.inputTensor[graph.inputStart[n]] !== t)
-      return graph.tensorElements[t];
-    fetched += graph.tensorElements[graph.outputTensor[graph.outputStart[n]]];
+/** Rows fetched, in elements, from inputs that the group reads by index alone; other inputs are not in the map. */
+function fetchedElements(graph: Graph, nodes: readonly number[]): Map<number, number> {
+  const fetched = new Map<number, number>();
+  const whole = new Set<number>();
+  for (const n of nodes) {
+    const from = graph.inputStart[n];
+    for (let s = from; s < graph.inputStart[n + 1]; s++) {
+      const t = graph.inputTensor[s];
+      if (t < 0) continue;
+      if (s !== from || graph.nodeKernel[n] !== 'gather') whole.add(t);
+      else fetched.set(t, (fetched.get(t) ?? 0) + graph.tensorElements[graph.outputTensor[graph.outputStart[n]]]);
+    }
   }
-  return Math.min(fetched, graph.tensorElements[t]);
+  for (const t of whole) fetched.delete(t);
+  return fetched;
 }
 
 interface Kept {

@@ -196,13 +196,26 @@ function limitSegments(starts: readonly number[]): number[] {
   return starts.filter((_, i) => i % step === 0);
 }
 
-/** Segments of the repeated class that holds most work; 0 when nothing heavy repeats. */
+/**
+ * Layers as people count them: segments with attention (first and last layers may differ in detail from the rest), or, in
+ * models without attention, segments of the repeated class that holds most work; 0 when nothing heavy repeats.
+ */
 function countLayers(
   blocks: readonly Block[],
   blockStart: Int32Array,
   classSegment: readonly number[],
   classSize: readonly number[],
 ): number {
+  let withAttention = 0;
+  classSize.forEach((size, c) => {
+    const s = classSegment[c];
+    for (let b = blockStart[s]; b < blockStart[s + 1]; b++) {
+      if (blocks[b].kind !== 'attention') continue;
+      withAttention += size;
+      break;
+    }
+  });
+  if (withAttention > 1) return withAttention;
   let layers = 0;
   let most = 0;
   classSize.forEach((size, c) => {

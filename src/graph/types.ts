@@ -167,6 +167,6 @@ export interface Segmentation {
   readonly sharedParameter: Int32Array;
   readonly sharedStart: Int32Array;
   readonly sharedSegment: Int32Array;
-  /** Number of repeated layers: segments in the largest repeated class (0 when nothing repeats). */
+  /** Number of layers: segments with attention, else segments of the heaviest repeated class (0 when nothing repeats). */
   readonly layers: number;
 }

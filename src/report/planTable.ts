@@ -35,7 +35,7 @@ function decisions(plan: Plan): string {
     [
       [
         'model',
-        `${oneLine(plan.model.name, 80)}: ${formatSi(plan.model.parameters)} parameters, ${plan.model.layers} equal layers`,
+        `${oneLine(plan.model.name, 80)}: ${formatSi(plan.model.parameters)} parameters, ${plan.model.layers} layers`,
       ],
       [
         'cluster',

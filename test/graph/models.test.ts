@@ -22,7 +22,7 @@ const SHARED = '../shared/data/onnx/models/';
 const CASES: readonly Case[] = [
   { file: `${HERE}gpt2-small.onnx`, seq: 64, layers: 12, attention: 12, causal: 12, parameters: 163037184 },
   { file: `${HERE}bert-large.onnx`, seq: 64, layers: 24, attention: 24, causal: 0, parameters: 334092288 },
-  { file: `${HERE}t5-base.onnx`, seq: 64, layers: 11, attention: 36, causal: 12, parameters: 247577856 },
+  { file: `${HERE}t5-base.onnx`, seq: 64, layers: 24, attention: 36, causal: 12, parameters: 247577856 },
   { file: `${HERE}vit-b16.onnx`, layers: 12, attention: 12, causal: 0, parameters: 85800194 },
   { file: `${HERE}gpt2-tiny.dynamo.onnx`, seq: 32, layers: 4, attention: 4, causal: 4, parameters: 220544 },
   { file: `${HERE}gpt2-tiny.ts.onnx`, seq: 32, layers: 4, attention: 4, causal: 4, parameters: 236928 },
