@@ -43,15 +43,15 @@ export const DEFAULT_PPO: PpoOptions = {
   epochs: 4,
   minibatch: 128,
   learningRate: 2e-3,
-  finalShare: 0.1,
+  finalShare: 0.02,
   clip: 0.2,
   discount: 1,
   traceDecay: 0.95,
-  entropyBonus: 0.02,
+  entropyBonus: 0.1,
   valueWeight: 0.5,
   maxGradientNorm: 0.5,
   hidden: 64,
-  floorQuantile: 0.5,
+  floorQuantile: 0.75,
 };
 
 /** One decision of a rollout and what came of it. */
