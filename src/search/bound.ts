@@ -21,7 +21,7 @@ import { StageModel } from './stageModel.js';
 /** Room for the rounding of sums. */
 const ROUNDING = 1 - 1e-6;
 
-/** Tables a bound may build unless told otherwise. */
+/** Tables a bound may build unless told otherwise (about a second of work). */
 export const BOUND_TABLES = 4096;
 
 /** A mesh and microbatch size with what no plan of them can beat. */
@@ -80,24 +80,28 @@ export function pipelineBound(
 /**
  * Lower bound on the step time of every plan of the space, seconds; Infinity when the space is empty.
  *
- * Cells are visited by ascending peak bound and their tables built, until a table's bound is below every peak bound to
- * come, or `maxTables` have been built: then the next peak bound counts, which is lower but still holds.
+ * The least table bound of all cells. Cells are visited by ascending peak bound, so that the visit ends when no cell to
+ * come can lower it. Where the space has more tables than `maxTables` the least peak bound is all there is.
  */
 export function lowerBoundSec(problem: PlanProblem, maxTables = BOUND_TABLES): number {
   const cells = enumerateCells(new PlanSpace(problem)).sort((a, b) => a.peakBoundSec - b.peakBoundSec);
+  if (cells.length === 0) return Infinity;
+  if (countTables(cells) * problem.cluster.groups.length > maxTables) return cells[0].peakBoundSec;
   const model = new StageModel(problem);
-  const built = new Set<string>();
-  const groups = problem.cluster.groups.length;
   let bound = Infinity;
   for (const cell of cells) {
-    if (cell.peakBoundSec >= bound) return bound;
-    const { tp, cp, ep, etp } = cell.mesh;
-    const key = [tp, cp, ep, etp, cell.microbatch].join();
-    if (!built.has(key) && (built.size + 1) * groups > maxTables) return cell.peakBoundSec;
-    built.add(key);
+    if (cell.peakBoundSec >= bound) break;
     bound = Math.min(bound, Math.max(cell.peakBoundSec, tableBoundSec(problem, model, cell)));
   }
   return bound;
+}
+
+/** Different tables that the cells read, per device group. */
+function countTables(cells: readonly Cell[]): number {
+  const keys = new Set<string>();
+  for (const { mesh, microbatch } of cells)
+    keys.add([mesh.tp, mesh.cp, mesh.ep, mesh.etp, microbatch].join());
+  return keys.size;
 }
 
 function fastestFlopPerSec(cluster: Cluster, precision: Precision): number {
