@@ -48,16 +48,7 @@ export function makeBlock(
     factors: rule,
     factorAxis: axis,
     ...work,
-    touchedElements: touchedElements(
-      graph,
-      nodes,
-      kind,
-      inputs,
-      outputs,
-      partOf,
-      part,
-      anchor?.causal === true,
-    ),
+    touchedElements: touchedElements(graph, nodes, kind, inputs, outputs, anchor?.causal === true),
     saved: Int32Array.from(kept.saved),
     extraSavedBytes: kept.extraBytes,
     causal: anchor?.causal === true,
@@ -130,8 +121,6 @@ function touchedElements(
   kind: BlockKind,
   inputs: readonly number[],
   outputs: readonly number[],
-  partOf: Int32Array,
-  part: number,
   causal: boolean,
 ): number {
   if (kind === 'lookup') {
@@ -168,7 +157,11 @@ function fetchedElements(graph: Graph, nodes: readonly number[]): Map<number, nu
       const t = graph.inputTensor[s];
       if (t < 0) continue;
       if (s !== from || graph.nodeKernel[n] !== 'gather') whole.add(t);
-      else fetched.set(t, (fetched.get(t) ?? 0) + graph.tensorElements[graph.outputTensor[graph.outputStart[n]]]);
+      else
+        fetched.set(
+          t,
+          (fetched.get(t) ?? 0) + graph.tensorElements[graph.outputTensor[graph.outputStart[n]]],
+        );
     }
   }
   for (const t of whole) fetched.delete(t);
