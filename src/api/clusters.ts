@@ -28,18 +28,24 @@ export function listClusters(): ClusterSummary[] {
       peakFlopPerSec: group.device.peakFlopPerSec.bf16,
       memoryBytes: group.device.memoryBytes,
       memoryBytesPerSec: group.device.memoryBytesPerSec,
-      network: networkLine(cluster),
+      network: networkLine(name, group.devicesPerHost),
     };
   });
 }
 
-function networkLine(cluster: Cluster): string {
-  return cluster.levels
-    .map(
-      (level) =>
-        `${level.name}: ${level.kind} of ${level.size}, ${(level.bytesPerSecPerDevice / 1e9).toFixed(0)} GB/s`,
-    )
-    .join('; ');
+/** Hosts at which every level of a preset's network shows. */
+const MANY_HOSTS = 256;
+
+/** The levels that a large job sees; the last one, without a size, joins all that there is. */
+function networkLine(name: string, devicesPerHost: number): string {
+  const { levels } = loadCluster(name, devicesPerHost * MANY_HOSTS);
+  return levels
+    .map(({ kind, name: level, size, bytesPerSecPerDevice }, i) => {
+      const domain = i === levels.length - 1 && levels.length > 1 ? '' : ` of ${size}`;
+      const shown = level === kind ? kind : `${level} ${kind}`;
+      return `${shown}${domain} ${(bytesPerSecPerDevice / 1e9).toPrecision(3)} GB/s`;
+    })
+    .join(', ');
 }
 
 /** One preset or file: what it holds and the source of every number. */

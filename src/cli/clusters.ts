@@ -47,7 +47,7 @@ function listAll(json: boolean): void {
   ]);
   print(
     formatTable([
-      ['cluster', 'per host', 'bf16 peak', 'memory', 'bandwidth', 'network (level: domain, per device)'],
+      ['cluster', 'per host', 'bf16 peak', 'memory', 'bandwidth', 'network (each way, per device)'],
       ...rows,
     ]),
   );

@@ -52,7 +52,7 @@ function decisions(plan: Plan): string {
       ],
       [
         'batch',
-        `${plan.globalBatch} ${unit}${tokens} in ${plan.microbatches} microbatches of ${plan.microbatch} per replica`,
+        `${plan.globalBatch} ${unit}${tokens} in ${plan.microbatches} microbatch${plan.microbatches === 1 ? '' : 'es'} of ${plan.microbatch} per replica`,
       ],
       ['schedule', `${plan.schedule}, ZeRO ${plan.zeroStage}, recompute ${recompute}`],
     ],
@@ -141,5 +141,5 @@ export function memoryTable(ranks: readonly MemoryBreakdown[], capacityBytes: nu
 function found(plan: Plan, run: PlanRun): string {
   const { method, member, seed } = plan.foundBy;
   const by = member === method ? method : `${method} (${member})`;
-  return `found by ${by}, seed ${seed}, ${run.evaluations} plans priced in ${formatSeconds(run.wallSec)}; written to ${run.planPath}`;
+  return `found by ${by}, seed ${seed}, ${run.evaluations} plans priced in ${formatSeconds(run.wallSec)}; written to ${oneLine(run.planPath, 400)}`;
 }
