@@ -39,17 +39,20 @@ function listAll(json: boolean): void {
   }
   const rows = clusters.map((c) => [
     c.name,
+    c.network,
     String(c.devicesPerHost),
     formatSi(c.peakFlopPerSec, 'FLOP/s'),
     formatBytes(c.memoryBytes),
     formatSi(c.memoryBytesPerSec, 'B/s'),
-    c.network,
   ]);
   print(
-    formatTable([
-      ['cluster', 'per host', 'bf16 peak', 'memory', 'bandwidth', 'network (each way, per device)'],
-      ...rows,
-    ]),
+    formatTable(
+      [
+        ['cluster', 'network (each way, per device)', 'per host', 'bf16 peak', 'memory', 'bandwidth'],
+        ...rows,
+      ],
+      2,
+    ),
   );
 }
 

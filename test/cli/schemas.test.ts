@@ -1,0 +1,84 @@
+import { expect } from 'chai';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expectValid, gpt2, graphs, partition, root, scratchFolder } from './support.js';
+
+/** Runs a command with --json; its stdout must be one JSON value and nothing else. */
+async function jsonOf(args: readonly string[], folder: string): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await partition([...args, '--json'], folder);
+  expect(code, stderr).to.equal(0);
+  return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+describe('what commands print with --json', function () {
+  this.timeout(60_000);
+  const folder = scratchFolder('schemas');
+
+  it('a plan is summed up as published, and the plan file itself is as published', async () => {
+    const args = [gpt2, '--devices', '8', '--seq', '1024', '--budget', '200ev', '--out', 'plan'];
+    const summary = await jsonOf(args, folder());
+    expectValid('plan-result', summary);
+    expect(summary['planPath']).to.equal(join('plan', 'plan.json'));
+    expectValid('plan', JSON.parse(readFileSync(join(folder(), 'plan/plan.json'), 'utf8')));
+    expect(summary).to.include.all.keys(
+      'planPath method evaluations wallSec devices degrees microbatch globalBatch stepTimeSec lowerBoundSec planBoundSec tokensPerSec mfu peakMemoryBytes memoryCapacityBytes energyJoulesPerStep warnings'.split(
+        ' ',
+      ),
+    );
+    const simulation = await jsonOf(['simulate', gpt2, 'plan/plan.json', '--trace', 'step.json'], folder());
+    expectValid('simulate', simulation);
+    expect(simulation['tracePath']).to.equal('step.json');
+    expect(simulation['faults']).to.deep.equal([]);
+    expect(JSON.parse(readFileSync(join(folder(), 'step.json'), 'utf8'))).to.be.an('object');
+    expectValid('simulate', await jsonOf(['simulate', gpt2, 'plan/plan.json'], folder()));
+  });
+
+  for (const file of ['gpt2-tiny.dynamo.onnx', 't5-tiny.ts.onnx', 'resnet50.onnx']) {
+    it(`an inspection of ${file} is as published, with and without its tensors`, async () => {
+      const counted = await jsonOf(['inspect', join(graphs, file)], folder());
+      expectValid('inspect', counted);
+      expect(counted['tensors']).to.be.a('number');
+      const listed = await jsonOf(['inspect', join(graphs, file), '--tensors', '--seq', '32'], folder());
+      expectValid('inspect', listed);
+      expect(listed['tensors']).to.have.length(counted['tensors'] as number);
+      expect(listed['forwardFlop']).to.be.above(0);
+    });
+  }
+
+  it('the zoo is listed, and an architecture written, as published', async () => {
+    expectValid('zoo', await jsonOf(['zoo'], folder()));
+    expectValid('zoo', await jsonOf(['zoo', 'gpt2', '--layers', '2', '--out', 'two.onnx'], folder()));
+  });
+
+  it('clusters are listed, and one described, as published', async () => {
+    expectValid('clusters', await jsonOf(['clusters'], folder()));
+    expectValid('clusters', await jsonOf(['clusters', 'h100'], folder()));
+    const mixed = join(graphs, 'clusters/mixed-a100-h100.yaml');
+    expectValid('clusters', await jsonOf(['clusters', mixed], folder()));
+  });
+
+  it('every field of these schemas is described, and nothing unnamed is let through', () => {
+    const names = readdirSync(join(root, 'src/data/schemas')).filter(
+      (name) => !/^(plan|cluster)\./.test(name),
+    );
+    expect(names).to.have.length(5);
+    for (const name of names) {
+      const walk = (schema: Record<string, unknown>, path: string): void => {
+        const properties = schema['properties'] as Record<string, Record<string, unknown>> | undefined;
+        if (properties !== undefined) {
+          expect(schema['additionalProperties'], path).to.equal(false);
+          for (const [field, inner] of Object.entries(properties)) {
+            expect(inner['description'], `${path}.${field}`).to.be.a('string');
+            walk(inner, `${path}.${field}`);
+          }
+        }
+        for (const inner of [schema['items'], ...((schema['anyOf'] ?? schema['oneOf'] ?? []) as unknown[])])
+          if (typeof inner === 'object' && inner !== null) walk(inner as Record<string, unknown>, path);
+      };
+      walk(
+        JSON.parse(readFileSync(join(root, 'src/data/schemas', name), 'utf8')) as Record<string, unknown>,
+        name,
+      );
+    }
+  });
+});
