@@ -9,17 +9,16 @@
  * 3. What lies outside of repetitions (embedding, head and loss, a graph that repeats nothing) is cut by work.
  * 4. Segments that are equal in every detail - operators, shapes, factors, wiring - share a class. Names play no part.
  */
-import { aliveElements, cutPositions, type Alive } from './cuts.js';
+import { aliveElements, type Alive } from './cuts.js';
 import { findRuns, type Run } from './runs.js';
 import { segmentKeys } from './segment_key.js';
 import { TensorRole, type Block, type Graph, type Segmentation } from './types.js';
+import { blockWork, isHeavy, makeUnits, type Units } from './units.js';
 
 /** Pieces that a graph without repetition is cut into, about. */
 const PIECES = 64;
 /** More segments than this are joined by twos, threes, ...: planning time grows with their number. */
 const MAX_SEGMENTS = 1024;
-/** FLOP that take as long as moving one element: work in one unit of account. */
-const FLOP_PER_ELEMENT = 100;
 
 export function segment(graph: Graph, blocks: readonly Block[]): Segmentation {
   const crossing = aliveElements(graph, blocks);
@@ -55,111 +54,66 @@ export function segment(graph: Graph, blocks: readonly Block[]): Segmentation {
   };
 }
 
-function workOf(block: Block): number {
-  return block.flop + FLOP_PER_ELEMENT * block.touchedElements;
-}
-
 /** First block of each segment, ascending, the first 0. */
 function segmentStarts(graph: Graph, blocks: readonly Block[], crossing: Alive): number[] {
   if (blocks.length === 0) return [];
-  const alive = crossing.elements;
-  const unitStart = [0, ...cutPositions(crossing)];
-  const units = unitStart.length;
-  const endOf = (u: number): number => (u + 1 < units ? unitStart[u + 1] : blocks.length);
-  const ids = new Map<string, number>();
-  const classes = new Int32Array(units);
-  const work = new Float64Array(units);
-  const hasAttention = new Uint8Array(units);
-  const isHeavyUnit = new Uint8Array(units);
-  for (let u = 0; u < units; u++) {
-    const parts: string[] = [];
-    for (let b = unitStart[u]; b < endOf(u); b++) {
-      const block = blocks[b];
-      work[u] += workOf(block);
-      if (block.kind === 'attention') hasAttention[u] = 1;
-      if (isHeavy(block)) parts.push(heavyKey(block));
-    }
-    if (parts.length > 0) isHeavyUnit[u] = 1;
-    else for (let b = unitStart[u]; b < endOf(u); b++) parts.push(lightKey(graph, blocks[b]));
-    const key = parts.join(';');
-    const id = ids.get(key) ?? ids.size;
-    ids.set(key, id);
-    classes[u] = id;
-  }
+  const units = makeUnits(graph, blocks, crossing);
+  const aliveAt = (u: number): number => crossing.elements[units.start[u]];
   let total = 0;
-  for (let u = 0; u < units; u++) total += work[u];
+  for (let u = 0; u < units.count; u++) total += units.work[u];
   // Prefer to start a layer where least is alive, and then with its attention.
-  const phase = (u: number): number => alive[unitStart[u]] * 2 + (hasAttention[u] ? 0 : 1);
-  const runs = findRuns(classes, work, isHeavyUnit, phase, 1e-3);
+  const phase = (u: number): number => aliveAt(u) * 2 + (units.hasAttention[u] ? 0 : 1);
+  const runs = findRuns(units.classes, units.work, units.isHeavy, phase, 1e-3);
   // Outside of repetitions a segment holds about as much work as a layer does.
   let target = total / PIECES;
   for (const run of runs) {
     let period = 0;
-    for (let u = run.from; u < run.from + run.period; u++) period += work[u];
+    for (let u = run.from; u < run.from + run.period; u++) period += units.work[u];
     target = Math.max(target, period);
   }
   const starts: number[] = [];
   let at = 0;
   for (const run of runs) {
-    const layers = layersOf(run, classes, isHeavyUnit, (v) => alive[unitStart[v]]);
+    const layers = layersOf(run, units, aliveAt);
     // Light units before the first layer belong to it when it starts with more alive than the others do: an accident of
     // sizes has parted it from its norm.
-    const usual = layers.length > 1 ? alive[unitStart[layers[1]]] : Infinity;
-    for (let u = layers[0] - 1; u >= at && !isHeavyUnit[u] && alive[unitStart[u + 1]] > usual; u--)
-      layers[0] = u;
-    cutByWork(at, layers[0], unitStart, work, target, starts);
-    for (const u of layers) starts.push(unitStart[u]);
+    const usual = layers.length > 1 ? aliveAt(layers[1]) : Infinity;
+    for (let u = layers[0] - 1; u >= at && !units.isHeavy[u] && aliveAt(u + 1) > usual; u--) layers[0] = u;
+    cutByWork(at, layers[0], units.start, units.work, target, starts);
+    for (const u of layers) starts.push(units.start[u]);
     at = run.to;
   }
-  cutByWork(at, units, unitStart, work, target, starts);
+  cutByWork(at, units.count, units.start, units.work, target, starts);
   return starts;
-}
-
-function isHeavy(block: Block): boolean {
-  return (
-    block.kind === 'gemm' ||
-    block.kind === 'conv' ||
-    block.kind === 'attention' ||
-    block.kind === 'groupedGemm'
-  );
-}
-
-function heavyKey(block: Block): string {
-  const sizes = block.factors.factors.map((f) => `${String(f.size)}${f.kind[0]}`).sort();
-  return `${block.kind}${block.causal ? '*' : ''}:${sizes.join(',')}`;
-}
-
-function lightKey(graph: Graph, block: Block): string {
-  return `${block.kind}:${Array.from(block.nodes, (n) => graph.nodeOp[n]).join(',')}:${String(block.touchedElements)}`;
 }
 
 /**
  * First unit of each layer of a run. A period in which the same unit comes several times holds several layers: they start at
  * its most frequent unit when the period does, or end with it when the period does, provided that no more is alive there.
+ * Units that differ in sizes alone are layers of their own.
  */
-function layersOf(
-  run: Run,
-  classes: Int32Array,
-  isHeavyUnit: Uint8Array,
-  aliveAt: (unit: number) => number,
-): number[] {
+function layersOf(run: Run, units: Units, aliveAt: (unit: number) => number): number[] {
   const { from, to, period } = run;
+  const { classes, forms, isHeavy: heavy } = units;
   const frequency = new Map<number, number>();
-  for (let u = from; u < from + period; u++)
-    if (isHeavyUnit[u]) frequency.set(classes[u], (frequency.get(classes[u]) ?? 0) + 1);
+  let alike = true;
+  for (let u = from; u < from + period; u++) {
+    if (heavy[u]) frequency.set(classes[u], (frequency.get(classes[u]) ?? 0) + 1);
+    if (!heavy[u] || forms[u] !== forms[from]) alike = false;
+  }
   const most = Math.max(1, ...frequency.values());
   const first = classes[from];
   const last = classes[from + period - 1];
-  const offsets = [0];
   const least = aliveAt(from + period < to ? from + period : from);
-  const enough = (u: number): boolean => aliveAt(u) <= least * 1.01;
-  if (most > 1) {
-    for (let o = 1; o < period; o++) {
-      const begins = frequency.get(first) === most && classes[from + o] === first;
-      const follows =
-        frequency.get(first) !== most && frequency.get(last) === most && classes[from + o - 1] === last;
-      if ((begins || follows) && enough(from + o)) offsets.push(o);
-    }
+  const offsets = [0];
+  for (let o = 1; o < period; o++) {
+    const begins = most > 1 && frequency.get(first) === most && classes[from + o] === first;
+    const follows =
+      most > 1 &&
+      frequency.get(first) !== most &&
+      frequency.get(last) === most &&
+      classes[from + o - 1] === last;
+    if ((begins || follows || alike) && aliveAt(from + o) <= least * 1.01) offsets.push(o);
   }
   const starts: number[] = [];
   for (let u = from; u < to; u += period) for (const o of offsets) starts.push(u + o);
@@ -224,7 +178,7 @@ function countLayers(
     let work = 0;
     let heavy = false;
     for (let b = blockStart[s]; b < blockStart[s + 1]; b++) {
-      work += workOf(blocks[b]);
+      work += blockWork(blocks[b]);
       if (isHeavy(blocks[b])) heavy = true;
     }
     if (!heavy || work * size <= most) return;
