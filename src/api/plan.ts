@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { lowerBoundSec } from '../search/index.js';
+import { PlanSpace, lowerBoundSec } from '../search/index.js';
 import type { Budget, Clock } from '../search/types.js';
 import { buildPlan } from '../plan/build.js';
 import { encodePlan } from '../plan/codec.js';
@@ -77,7 +77,7 @@ export const METHODS: readonly string[] = SOLVERS.map((s) => s.name);
 export const DEFAULT_BUDGET: Budget = { maxSec: 10, maxEvaluations: Infinity };
 
 /** Cost tables that the lower bound may build; beyond them it falls back to peak rates, which still holds. */
-const BOUND_TABLES = 256;
+const BOUND_TABLES = 2048;
 
 /** Share of a time budget kept for pricing, judging and writing the plan; reading the model counts against it too. */
 const FINISHING_SHARE = 0.3;
