@@ -154,8 +154,7 @@ export function planOf(
     flopConvention: model.segmentation.blocks.some((b) => b.causal) ? 'causal' : 'full',
     lowerBoundSec: lowerBoundSec(problem, BOUND_TABLES),
     optimalInSpace: origin.optimalInSpace,
-    space:
-      'uniform meshes dp x cp x tp x pp with ep and etp, ZeRO 0-3, recompute per class, contiguous stages',
+    space: new PlanSpace(problem).describe(),
     foundBy: origin.foundBy,
     warnings,
   });
