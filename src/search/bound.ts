@@ -12,6 +12,7 @@
  */
 import type { Cluster } from '../cluster/types.js';
 import type { Precision } from '../cost/types.js';
+import { pipelineBoundSec } from '../simulate/bound.js';
 import type { PlanProblem } from '../simulate/types.js';
 import type { TableView } from '../simulate/table.js';
 import type { MeshDegrees } from './space.js';
@@ -70,11 +71,9 @@ export function pipelineBound(
 ): number {
   const { pp, dp } = mesh;
   const microbatches = problem.globalBatch / (dp * microbatch);
-  const train = problem.phase === 'train';
   const interleaves = microbatches % pp === 0 && problem.segmentation.segmentCount >= 2 * pp;
-  const share =
-    train && !interleaves ? 1 / (1 - Math.pow(1 - 1 / microbatches, pp)) : Math.max(1, microbatches / pp);
-  return ROUNDING * Math.max(workSec * share, microbatches * widestSec);
+  const ordered = problem.phase === 'train' && !interleaves;
+  return ROUNDING * pipelineBoundSec(pp, microbatches, ordered, workSec, widestSec);
 }
 
 /**

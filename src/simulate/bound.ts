@@ -30,8 +30,24 @@ export function planBound(problem: PlanProblem, load: StageLoad): number {
     work = Math.min(work, table.computeSec[segments]);
     widest = Math.min(widest, table.widestSegmentSec);
   }
-  const train = problem.phase === 'train';
-  const share =
-    train && vpp === 1 ? 1 / (1 - Math.pow(1 - 1 / microbatches, pp)) : Math.max(1, microbatches / pp);
-  return ROUNDING * Math.max(work * share, microbatches * widest);
+  const ordered = problem.phase === 'train' && vpp === 1;
+  return ROUNDING * pipelineBoundSec(pp, microbatches, ordered, work, widest);
+}
+
+/**
+ * The formula above, seconds.
+ *
+ * @param ordered ranks hold one chunk each and run backward too, so that point 3 holds
+ * @param workSec W
+ * @param widestSec one microbatch's compute on the costliest segment
+ */
+export function pipelineBoundSec(
+  pp: number,
+  microbatches: number,
+  ordered: boolean,
+  workSec: number,
+  widestSec: number,
+): number {
+  const share = ordered ? 1 / (1 - Math.pow(1 - 1 / microbatches, pp)) : Math.max(1, microbatches / pp);
+  return Math.max(workSec * share, microbatches * widestSec);
 }
