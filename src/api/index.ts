@@ -11,7 +11,6 @@ export { OVERRIDE_FLAGS, describeZoo, writeZooModel } from './zoo.js';
 export type { ZooEntry, ZooRequest, ZooWritten } from './zoo.js';
 export { describeCluster, listClusters } from './clusters.js';
 export type { ClusterSummary } from './clusters.js';
-export { choosePhase } from './phase.js';
 export { defaultGlobalBatch } from './batch.js';
 export { planTable } from '../report/planTable.js';
 export { inspectionTable } from '../report/inspectionTable.js';

@@ -10,9 +10,8 @@ import type { Objective, PlanProblem } from '../simulate/types.js';
 import { StrategyBook } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
 import { defaultGlobalBatch } from './batch.js';
-import { choosePhase } from './phase.js';
 
-/** Settings of a planning run; defaults as the command line's. */
+/** Settings of a planning run; defaults as the command line's. The phase and bindings are settled when the model is analysed. */
 export interface ProblemOptions {
   readonly devices: number;
   /** Preset name or YAML file; default `h100-sxm`. */
@@ -51,7 +50,7 @@ export interface Problem {
 
 export const PRECISIONS: readonly Precision[] = ['fp32', 'tf32', 'fp16', 'bf16', 'fp8'];
 
-type ModelOptions = Pick<ProblemOptions, 'seq' | 'bind' | 'strict'>;
+type ModelOptions = Pick<ProblemOptions, 'seq' | 'bind' | 'strict' | 'phase'>;
 
 /** Reads, checks and analyses a model file. */
 export function openModel(path: string, options: ModelOptions = {}): AnalyzedModel {
@@ -66,8 +65,21 @@ export function analyzeModel(model: ModelProto, where: string, options: ModelOpt
     ...(options.bind === undefined ? {} : { bind: options.bind }),
     ...(options.seq === undefined ? {} : { seq: options.seq }),
     ...(options.strict === undefined ? {} : { strict: options.strict }),
+    ...(options.phase === undefined ? {} : { phase: options.phase }),
   });
+  refuseTrainingWithCache(graph, options.phase, where);
   return { where, graph, segmentation, warnings: [...diagnostics.map((d) => d.message), ...graph.warnings] };
+}
+
+/** A graph that takes cached keys and values generates tokens; it holds no whole sequence to learn from. */
+function refuseTrainingWithCache(graph: Graph, phase: Phase | undefined, where: string): void {
+  if (!graph.hasCache || phase !== 'train') return;
+  throw new PartitionError(
+    'usage',
+    '--phase train: the graph takes cached keys and values, so it generates tokens and cannot be trained',
+    where,
+    'export the model without a cache, or plan with --phase inference',
+  );
 }
 
 /** The problem of planning a model file on a cluster. */
@@ -79,7 +91,7 @@ export function createProblem(path: string, options: ProblemOptions): Problem {
 /** The problem of planning an analysed model on a loaded cluster. */
 export function problemOf(model: AnalyzedModel, cluster: Cluster, options: ProblemOptions): Problem {
   const { graph, segmentation } = model;
-  const phase = choosePhase(graph, options.phase);
+  const { phase } = graph;
   const precision = options.precision ?? 'bf16';
   const book = new StrategyBook(graph, segmentation, cluster, { phase, precision });
   const devices = cluster.deviceCount;

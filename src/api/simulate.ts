@@ -69,7 +69,6 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
   const problem = problemOf(model, cluster, {
     devices: plan.cluster.devices,
     batch: plan.globalBatch,
-    phase: plan.phase,
     precision: plan.precision,
     objective: plan.objective,
   });
