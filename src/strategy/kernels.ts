@@ -255,7 +255,30 @@ function attentionShape(
     else shape.queries *= size;
   }
   if (block.perSample && !sampled) shape.batch *= scale.batch;
-  // Fused operators whose operands hold several of these at once tell no keys: self-attention over the queries.
-  if (shape.keys === 1) shape.keys = shape.queries;
+  return keyed.length > 0 ? shape : fusedAttentionShape(block, option, scale);
+}
+
+/**
+ * One fused operator may hold queries, keys and values in one operand and never tell the keys apart. Its first output does
+ * tell batch, heads (split freely) and head dimension (whole); the number of keys follows from the FLOP.
+ */
+function fusedAttentionShape(block: LayerBlock, option: BlockOption, scale: RankScale): AttentionShape {
+  const shape: AttentionShape = { batch: 1, heads: 1, kvHeads: 1, queries: 1, keys: 1, headDim: 1 };
+  let sampled = false;
+  for (const f of new Set((block.outputDims[0] ?? []).flat())) {
+    const size = localSize(block, option, f, scale);
+    if (block.axes[f] === AXIS_BATCH) {
+      shape.batch *= size;
+      sampled = true;
+    } else if (block.axes[f] === AXIS_SEQUENCE) shape.queries *= size;
+    else if (block.kinds[f] === 'whole') shape.headDim *= size;
+    else shape.heads *= size;
+  }
+  if (block.perSample && !sampled) shape.batch *= scale.batch;
+  shape.kvHeads = shape.heads;
+  const flop = block.source.flop * workScale(block, option, scale);
+  const share = block.source.causal && shape.queries > 1 ? 0.5 : 1;
+  const perKey = 4 * shape.batch * shape.heads * shape.queries * shape.headDim * share;
+  shape.keys = Math.max(1, Math.round(flop / perKey));
   return shape;
 }

@@ -34,7 +34,7 @@ export interface LayerTensor {
   readonly storedBytes: number;
   readonly isParameter: boolean;
   readonly isConstant: boolean;
-  /** Depends differentiably on a parameter, so a gradient flows back through it. */
+  /** A float computed from weights: in training a gradient flows back through it. */
   readonly carriesGradient: boolean;
   readonly perSample: boolean;
   /** Dimension indexed by the sequence axis, -1 if none. */
@@ -51,6 +51,8 @@ export interface LayerTensor {
   readonly consumers: readonly { readonly block: number; readonly slot: number }[];
   /** Used after this segment. */
   readonly leaves: boolean;
+  /** A runtime input of the model. */
+  readonly isInput: boolean;
   /** An output of the model, such as the logits. */
   readonly isOutput: boolean;
 }
@@ -63,7 +65,7 @@ export interface Layer {
 
 /** What is the same for all layers of a graph; computed once. */
 export interface GraphFacts {
-  /** Tensor -> 1 when a gradient flows back through it. */
+  /** Tensor -> 1 when it is a float computed from weights. */
   readonly carriesGradient: Uint8Array;
   /** Tensor -> 1 when it depends on the batch. */
   readonly perSample: Uint8Array;
@@ -91,9 +93,8 @@ export function graphFacts(graph: Graph, segmentation: Segmentation): GraphFacts
       if (sample) for (const t of block.outputs) perSample[t] = 1;
     }
   }
-  // Gradients pass node by node, so that a mask inside a block does not spread them.
+  // Node by node, so that a mask inside a block does not spread it; whole numbers end the chain (chosen indices).
   for (let n = 0; n < graph.nodeCount; n++) {
-    if (graph.nodeGradInputFlop[n] + graph.nodeGradWeightFlop[n] <= 0 && !isFree(graph, n)) continue;
     let any = false;
     for (let i = graph.inputStart[n]; i < graph.inputStart[n + 1]; i++) {
       const t = graph.inputTensor[i];
@@ -106,12 +107,6 @@ export function graphFacts(graph: Graph, segmentation: Segmentation): GraphFacts
     }
   }
   return { carriesGradient, perSample, lastSegment };
-}
-
-/** Views and copies have no FLOP of their own but pass gradients on. */
-function isFree(graph: Graph, node: number): boolean {
-  const kernel = graph.nodeKernel[node];
-  return kernel === 'view' || kernel === 'move' || kernel === 'elementwise' || kernel === 'gather';
 }
 
 /** The layer of a class, factors not yet refined. */
@@ -182,6 +177,7 @@ export function extractLayer(
       producerSlot: producerSlot[t],
       consumers: consumers[t],
       leaves: facts.lastSegment[id] > segment,
+      isInput: graph.tensorRole[id] === TensorRole.INPUT,
       isOutput: graph.graphOutputs.includes(id),
     };
   });

@@ -241,7 +241,7 @@ function cacheBytes(strategy: LayerStrategy, scale: RankScale): number {
       const readsWhole = dims
         .flat()
         .some((f) => !block.outputDims.some((o) => o?.some((d) => d.includes(f))));
-      if (readsWhole && tensor.carriesGradient) {
+      if (tensor.isInput || (readsWhole && tensor.carriesGradient)) {
         bytes +=
           tensorBytes(tensor, { ...scale, cp: 1 }) / (options[b].inputSpecs[slot] ?? REPLICATED).shards;
       }
