@@ -113,6 +113,29 @@ describe('plans of committed graphs', () => {
   });
 });
 
+describe('a model of 405 billion parameters', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'partition-'));
+  after(() => rmSync(folder, { recursive: true }));
+
+  it('is planned over 16,384 devices at 2,048 sequences of 8,192 tokens, soundly and within its time budget', async () => {
+    const { path } = writeZooModel({ name: 'llama3-405b', out: join(folder, 'm.onnx') });
+    const started = clock();
+    const plan = await planned({
+      modelPath: path,
+      devices: 16384,
+      batch: 2048,
+      seq: 8192,
+      budget: { maxSec: 10, maxEvaluations: Infinity },
+    });
+    // Twice the budget: test machines are busy, and the judge runs once more here.
+    expect(clock() - started).to.be.lessThan(20);
+    expect(plan.model.parameters).to.equal(405853388800);
+    expect(plan.model.layers).to.equal(126);
+    expect(plan.prediction.mfu).to.be.within(0.2, 0.8);
+    expect(plan.prediction.peakMemoryBytes).to.be.at.most(plan.prediction.memoryCapacityBytes);
+  }).timeout(60000);
+});
+
 describe('a model too large for its devices', () => {
   it('says how much is missing, where, and what would fit', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'partition-'));
