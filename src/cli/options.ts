@@ -13,12 +13,16 @@ export interface ModelArgs {
   strict: boolean;
 }
 
-/** An option that takes one word. Numbers are words too, so that a message can quote what was written. */
+/**
+ * An option that takes one word; of equal flags the last counts. Numbers are words too, so that a message can quote what
+ * was written.
+ */
 export function text(describe: string, defaultValue?: string) {
   return {
     type: 'string',
     requiresArg: true,
     describe,
+    coerce: (value: string | string[]): string => (Array.isArray(value) ? (value.at(-1) ?? '') : value),
     ...(defaultValue === undefined ? {} : { default: defaultValue }),
   } as const;
 }
@@ -32,7 +36,12 @@ export function withCommon<T>(argv: Argv<T>): Argv<T & CommonArgs> {
 export function withModel<T>(argv: Argv<T>): Argv<T & ModelArgs> {
   return argv
     .option('seq', text('sequence length in tokens, bound to the sequence dimension'))
-    .option('bind', { ...text('value of a symbolic dimension: name=value'), array: true })
+    .option('bind', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'value of a symbolic dimension: name=value',
+    })
     .option('strict', {
       type: 'boolean',
       default: false,
