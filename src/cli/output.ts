@@ -49,27 +49,50 @@ export function printWarnings(warnings: readonly string[], limit = 8): void {
   if (warnings.length > limit) printError(`warning: ${warnings.length - limit} more; --json lists them`);
 }
 
-/** A status line on stderr, shown once a command has run for a second. */
+/** No status is shown of a command that is done within this time. */
+const QUIET_SEC = 1;
+/** Between two lines of a log; a terminal's one line is redrawn more often. */
+const LOG_SEC = 2;
+const REDRAW_MS = 250;
+
+/**
+ * What a long command is doing, on stderr, once it has run for a second: one line that is redrawn on a terminal, else a
+ * new line when there is news, every two seconds at most.
+ */
 export class Progress {
   private readonly started = performance.now();
-  private shown = false;
   private readonly live = process.stderr.isTTY;
-  private lastSec = 0;
+  private readonly timer: NodeJS.Timeout | null;
+  private status = '';
+  private logged = '';
+  private loggedSec = -LOG_SEC;
+  private shown = false;
 
-  constructor(private readonly quiet: boolean) {}
-
-  update(text: string): void {
-    const sec = (performance.now() - this.started) / 1000;
-    if (this.quiet || sec < 1 || (!this.live && sec - this.lastSec < 2)) return;
-    this.lastSec = sec;
-    this.shown = true;
-    const line = oneLine(`${text} (${sec.toFixed(0)} s)`, 160);
-    if (this.live) writeAll(2, `\r\u001b[K${line}`);
-    else printError(line);
+  constructor(quiet: boolean) {
+    this.timer = quiet ? null : setInterval(() => this.show(), REDRAW_MS).unref();
   }
 
+  update(status: string): void {
+    this.status = status;
+  }
+
+  /** Takes the status line away. */
   done(): void {
+    if (this.timer !== null) clearInterval(this.timer);
     if (this.shown && this.live) writeAll(2, '\r\u001b[K');
     this.shown = false;
+  }
+
+  private show(): void {
+    const sec = (performance.now() - this.started) / 1000;
+    if (sec < QUIET_SEC || this.status === '') return;
+    const line = oneLine(`${this.status} (${sec.toFixed(0)} s)`, 160);
+    if (this.live) writeAll(2, `\r\u001b[K${line}`);
+    else if (this.status !== this.logged && sec >= this.loggedSec + LOG_SEC) {
+      printError(line);
+      this.logged = this.status;
+      this.loggedSec = sec;
+    }
+    this.shown = true;
   }
 }
