@@ -38,17 +38,14 @@ export function infeasibleError(
       'raise --budget',
     );
   }
+  const most = Math.min(MOST_DEVICES, largestCluster(problem, options));
   const short = shortfall(createSimulator(problem.problem), nearest);
-  const enough = smallestDeviceCount(
-    problem.problem,
-    (count) => withDevices(problem, options, count),
-    Math.min(MOST_DEVICES, largestCluster(problem, options)),
-  );
+  const enough = smallestDeviceCount(problem.problem, (count) => withDevices(problem, options, count), most);
   return new PartitionError(
     'infeasible',
     `no plan fits ${devices} devices of ${formatBytes(short.memoryCapacityBytes)}: the nearest needs ${formatBytes(short.peakMemoryBytes)}, ${formatBytes(short.overflowBytes)} too much on stage ${short.worstRank}`,
     where,
-    enough === null ? 'no device count tried on this cluster fits' : `${enough} devices would fit`,
+    enough === null ? `no count up to ${most} of this cluster fits` : `${enough} devices would fit`,
   );
 }
 

@@ -93,6 +93,7 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   const started = hooks.clock();
   hooks.onProgress?.(`reading ${request.modelPath}`, null);
   const problem = createProblem(request.modelPath, request);
+  if (problem.model.segmentation.segmentCount === 0) throw nothingToPlan(request);
   const method = request.method ?? 'auto';
   const seed = request.seed ?? 0;
   const simulator = createSimulator(problem.problem);
@@ -115,6 +116,7 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
     },
   });
   if (result.best === null) throw infeasibleError(problem, result.nearest, request);
+  if (simulator.estimate(result.best, createEstimate()).stepTimeSec === 0) throw nothingToPlan(request);
   const plan = planOf(problem, result.best, request.modelPath, {
     objective: request.objective ?? 'time',
     optimalInSpace: result.exhaustive,
@@ -123,6 +125,10 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   const faults = validatePlan(plan, problem.model.graph, problem.cluster, problem.model.segmentation);
   if (faults.length > 0) throw new Error(`internal: the plan fails its own judge: ${faults[0]}`);
   return { plan, evaluations: result.evaluations, wallSec: hooks.clock() - started };
+}
+
+function nothingToPlan({ modelPath }: PlanRequest): PartitionError {
+  return new PartitionError('infeasible', 'nothing to plan: the graph does no work', modelPath);
 }
 
 /** What is left of the budget for the search once the model is read. */

@@ -26,8 +26,9 @@ export interface LayerBlock {
 
 /** A tensor of the layer. */
 export interface LayerTensor {
-  /** Id in the graph. */
+  /** Id in the graph, and of the tensor whose memory it uses (views and tied weights share one). */
   readonly id: number;
+  readonly storage: number;
   readonly elements: number;
   readonly isFloat: boolean;
   /** Bytes of one element when it is not a float (floats take the training precision). */
@@ -163,6 +164,7 @@ export function extractLayer(
     const dtype = graph.tensorDtype[id];
     return {
       id,
+      storage: graph.storage[id],
       elements: graph.tensorElements[id],
       isFloat: isFloat(dtype),
       storedBytes: dtypeBits(dtype) / 8,

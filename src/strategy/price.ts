@@ -135,8 +135,10 @@ function priceExperts(
 
 function countParameters(costs: ClassCosts, c: number, strategy: LayerStrategy, key: ShardKey): void {
   const { layer, options } = strategy;
+  const counted = new Set<number>();
   for (const tensor of layer.tensors) {
-    if (!tensor.isParameter) continue;
+    if (!tensor.isParameter || counted.has(tensor.storage)) continue;
+    counted.add(tensor.storage);
     let shards = 1;
     let expert = false;
     for (const { block, slot } of tensor.consumers) {

@@ -32,8 +32,8 @@ export function workScale(block: LayerBlock, option: BlockOption, scale: RankSca
 /** Extent of a factor on one rank. */
 export function localSize(block: LayerBlock, option: BlockOption, f: number, scale: RankScale): number {
   let size = Math.ceil(block.sizes[f] / option.shards[f]);
-  if (block.axes[f] === AXIS_BATCH) size *= scale.batch;
-  // A sequence refined into parts carries the axis on each: context parallelism divides the first only.
+  // A batch or sequence that comes in parts, or is contracted too, carries its axis on each: only the first is scaled.
+  if (block.axes[f] === AXIS_BATCH && block.axes.indexOf(AXIS_BATCH) === f) size *= scale.batch;
   if (block.axes[f] === AXIS_SEQUENCE && block.axes.indexOf(AXIS_SEQUENCE) === f) size /= scale.cp;
   return size;
 }
