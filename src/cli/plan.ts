@@ -1,9 +1,8 @@
 /** `partition <model.onnx> --devices N`: plans, writes the plan, prints the summary. */
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import type { CommandModule } from 'yargs';
-import type { PlanReply, PlanRequest } from '../api/index.js';
+import type { PlanRequest } from '../api/index.js';
 import { METHODS, PRECISIONS, parseObjective, planTable, writePlanFiles } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { checkWritableFolder } from '../util/files.js';
@@ -23,6 +22,9 @@ import {
   withModel,
 } from './options.js';
 import { Progress, print, printJson, printWarnings } from './output.js';
+import type { Best } from './planThread.js';
+import { planInWorker } from './planThread.js';
+import { deviceCounts, sweep } from './sweep.js';
 
 type Args = CommonArgs &
   ModelArgs & {
@@ -53,7 +55,10 @@ export const planCommand: CommandModule<object, Args> = {
   describe: 'plan how to split a model over devices',
   builder: (argv) =>
     withModel(withCommon(argv.positional('model', { type: 'string', describe: 'ONNX file' })))
-      .option('devices', { ...text('accelerators to plan for (required)'), alias: 'n' })
+      .option('devices', {
+        ...text('accelerators to plan for (required), or a range such as 256..4096'),
+        alias: 'n',
+      })
       .option('cluster', text('preset (partition clusters lists them) or YAML file', 'h100-sxm'))
       .option('batch', text('global batch in sequences; default about 4M tokens'))
       .option('phase', text('train or inference; default inference for graphs with a key-value cache'))
@@ -69,13 +74,19 @@ export const planCommand: CommandModule<object, Args> = {
           '  partition graphs/gpt2-small.onnx --devices 8 --seq 1024           one host',
           '  partition model.onnx --devices 1024 --cluster a100-80gb --batch 2048',
           '  partition model.onnx --devices 64 --bind batch=1 --bind seq=4096 --json',
+          '  partition model.onnx --devices 256..4096                          the time/cost frontier',
           '  partition inspect model.onnx                                      what is in it',
         ].join('\n'),
       ) as never,
   handler: async (args) => {
-    const request = requestOf(args);
+    const counts = args.devices === undefined ? null : deviceCounts(args.devices, MOST_DEVICES);
+    const request = requestOf(counts === null ? args : { ...args, devices: String(counts[0]) });
     const folder = args.out ?? `${basename(request.modelPath).replace(/\.onnx$/, '')}.partition`;
     checkWritableFolder(folder);
+    if (counts !== null) {
+      await sweep(request, counts, folder, args);
+      return;
+    }
     const progress = new Progress(args.quiet);
     let best: Best | null = null;
     const release = onInterrupt(() => {
@@ -137,45 +148,4 @@ function noDevices(word: string): PartitionError {
     word,
     near.length > 0 ? `did you mean ${near.join(' or ')}?` : 'partition --help lists the commands',
   );
-}
-
-interface Best {
-  readonly stepTimeSec: number;
-  readonly text: string;
-}
-
-/** Messages of the planning thread. */
-export type WorkerMessage =
-  | { readonly kind: 'progress'; readonly text: string; readonly best: Best | null }
-  | { readonly kind: 'done'; readonly reply: PlanReply }
-  | {
-      readonly kind: 'fault';
-      readonly fault: Pick<PartitionError, 'code' | 'message' | 'where' | 'hint'>;
-    }
-  | { readonly kind: 'crash'; readonly message: string; readonly stack: string };
-
-/** Plans in a second thread, so that Ctrl-C and progress are answered while the search runs. */
-async function planInWorker(
-  request: PlanRequest,
-  onProgress: (status: string, best: Best | null) => void,
-): Promise<PlanReply> {
-  const worker = new Worker(new URL('./planWorker.js', import.meta.url), { workerData: request });
-  try {
-    return await new Promise<PlanReply>((resolve, reject) => {
-      worker.on('message', (message: WorkerMessage) => {
-        if (message.kind === 'progress') onProgress(message.text, message.best);
-        else if (message.kind === 'done') resolve(message.reply);
-        else if (message.kind === 'fault') {
-          const { code, message: what, where, hint } = message.fault;
-          reject(new PartitionError(code, what, where, hint));
-        } else reject(Object.assign(new Error(message.message), { stack: message.stack }));
-      });
-      worker.on('error', reject);
-      worker.on('exit', (code) =>
-        reject(new Error(`internal: the planning thread stopped with code ${code}`)),
-      );
-    });
-  } finally {
-    await worker.terminate();
-  }
 }

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { PlanRequest } from '../api/index.js';
 import { planModel } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
-import type { WorkerMessage } from './plan.js';
+import type { WorkerMessage } from './planThread.js';
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);

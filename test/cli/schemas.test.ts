@@ -33,6 +33,31 @@ describe('what commands print with --json', function () {
     expectValid('simulate', await jsonOf(['simulate', gpt2, 'plan/plan.json'], folder()));
   });
 
+  it('a sweep over device counts marks the time/cost frontier, as published', async () => {
+    const args = [
+      gpt2,
+      '--devices',
+      '4..16',
+      '--seq',
+      '256',
+      '--batch',
+      '64',
+      '--budget',
+      '60ev',
+      '--out',
+      's',
+    ];
+    const { sweep } = (await jsonOf(args, folder())) as {
+      sweep: { devices: number; onFrontier: boolean; plan: { planPath: string; stepTimeSec: number } }[];
+    };
+    expectValid('sweep', { sweep });
+    expect(sweep.map((row) => row.devices)).to.deep.equal([4, 8, 16]);
+    const fastest = sweep.reduce((a, b) => (b.plan.stepTimeSec < a.plan.stepTimeSec ? b : a));
+    expect(fastest.onFrontier).to.equal(true);
+    for (const row of sweep)
+      expectValid('plan', JSON.parse(readFileSync(join(folder(), row.plan.planPath), 'utf8')));
+  });
+
   for (const file of ['gpt2-tiny.dynamo.onnx', 't5-tiny.ts.onnx', 'resnet50.onnx']) {
     it(`an inspection of ${file} is as published, with and without its tensors`, async () => {
       const counted = await jsonOf(['inspect', join(graphs, file)], folder());
@@ -61,7 +86,7 @@ describe('what commands print with --json', function () {
     const names = readdirSync(join(root, 'src/data/schemas')).filter(
       (name) => !/^(plan|cluster)\./.test(name),
     );
-    expect(names).to.have.length(5);
+    expect(names).to.have.length(6);
     for (const name of names) {
       const walk = (schema: Record<string, unknown>, path: string): void => {
         const properties = schema['properties'] as Record<string, Record<string, unknown>> | undefined;

@@ -71,9 +71,11 @@ export function scratchFolder(name: string): () => string {
 
 /** Checks a value against a published schema. */
 export function expectValid(schemaName: string, value: unknown): void {
-  const path = join(root, 'src/data/schemas', `${schemaName}.schema.json`);
+  const read = (name: string): object =>
+    JSON.parse(readFileSync(join(root, 'src/data/schemas', `${name}.schema.json`), 'utf8')) as object;
   const ajv = new Ajv.default({ allErrors: true, strict: true, allowUnionTypes: true });
-  const validate = ajv.compile(JSON.parse(readFileSync(path, 'utf8')) as object);
+  if (schemaName === 'sweep') ajv.addSchema(read('plan-result'));
+  const validate = ajv.compile(read(schemaName));
   validate(value);
   expect(validate.errors ?? []).to.deep.equal([]);
 }
