@@ -1,4 +1,4 @@
-.PHONY: help build test lint bench validate coverage clean
+.PHONY: help build test lint bench validate examples coverage clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -22,7 +22,15 @@ bench: node_modules ## benchmarks: parse, inference, estimate, engine
 	npm run --silent bench
 
 validate: node_modules ## shape oracles, hostile files, parameter counts and the judge of plans
-	npx mocha test/graph test/model test/zoo test/plan
+	npx mocha 'test/graph/**/*.test.ts' 'test/model/**/*.test.ts' 'test/zoo/**/*.test.ts' 'test/plan/**/*.test.ts' 'test/validation/**/*.test.ts'
+
+examples: build ## example plans in partitions/
+	@out=$$(mktemp -d); \
+	make_plan() { bin/partition graphs/$$1.onnx --devices $$2 $$4 --budget 2000ev --quiet --out $$out > /dev/null && cp $$out/plan.json partitions/$$3.json; }; \
+	make_plan gpt2-small 8 gpt2-small.8 "--seq 1024" && \
+	make_plan bert-large 64 bert-large.64 "--seq 512 --cluster a100-80gb" && \
+	make_plan t5-base 16 t5-base.tpu.16 "--seq 512 --cluster tpu-v5p"; \
+	status=$$?; rm -rf $$out; exit $$status
 
 coverage: node_modules ## tests with line coverage
 	npm run --silent coverage
