@@ -82,7 +82,9 @@ export function propagateAxes(
     );
   }
   if (culprit >= 0)
-    spec.warnings.push(`the batch axis is lost at tensor '${spec.tensors[culprit].name}'; the little that follows is counted once`);
+    spec.warnings.push(
+      `the batch axis is lost at tensor '${spec.tensors[culprit].name}'; the little that follows is counted once`,
+    );
   return result;
 }
 

@@ -28,7 +28,7 @@ function failure(run: () => unknown): PartitionError {
 
 function roleOf(g: Graph, name: string): TensorRole | undefined {
   const t = g.tensorName.indexOf(name);
-  return t < 0 ? undefined : (g.tensorRole[t]);
+  return t < 0 ? undefined : g.tensorRole[t];
 }
 
 const mlp = graph(
