@@ -97,12 +97,7 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
   const devices = cluster.deviceCount;
   const globalBatch = options.batch ?? defaultGlobalBatch(devices, graph.sequenceLength, phase);
   const { parameters, expertParameters } = countParameters(book);
-  let forwardFlop = 0;
-  let backwardFlop = 0;
-  for (const block of segmentation.blocks) {
-    forwardFlop += block.flop;
-    backwardFlop += block.gradInputFlop + block.gradWeightFlop;
-  }
+  const work = book.workPerSequence();
   const problem: PlanProblem = {
     segmentation,
     cluster,
@@ -113,8 +108,8 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
     sequenceLength: graph.sequenceLength,
     objective: parseObjective(options.objective ?? 'time'),
     costs: book,
-    forwardFlopPerSequence: forwardFlop / graph.referenceBatch,
-    backwardFlopPerSequence: phase === 'train' ? backwardFlop / graph.referenceBatch : 0,
+    forwardFlopPerSequence: work.forward,
+    backwardFlopPerSequence: phase === 'train' ? work.backward : 0,
     parameters,
     expertParameters,
     maxCp: book.hasSequence && phase === 'train' ? graph.sequenceLength : 1,

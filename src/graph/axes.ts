@@ -73,7 +73,8 @@ export function propagateAxes(
     if (culprit < 0) culprit = lost;
     if (HEAVY.has(kernels[n])) unscaled += flop[n];
   }
-  if (unscaled > 0.01 * total && culprit >= 0) {
+  // Gradients of weights lose the batch by nature: a graph that holds its own training is taken as it is.
+  if (!spec.isTrainingGraph && unscaled > 0.01 * total && culprit >= 0) {
     throw new PartitionError(
       'infeasible',
       `the batch axis is lost at tensor '${spec.tensors[culprit].name}': what follows cannot be scaled to other batch sizes`,

@@ -11,7 +11,7 @@ import type { ExpertTraffic } from './experts.js';
 import { expertTraffic } from './experts.js';
 import { KernelClock } from './kernels.js';
 import type { GraphFacts, Layer } from './layer.js';
-import { extractLayer, graphFacts, markAxes } from './layer.js';
+import { extractLayer, graphFacts, growsWithBatch, markAxes } from './layer.js';
 import { blockOptions } from './options.js';
 import { priceLayer } from './price.js';
 import { refineFactors } from './refine.js';
@@ -74,6 +74,22 @@ export class StrategyBook implements CostProvider {
   /** Layer classes with their refined factors, for descriptions of a strategy. */
   get layerClasses(): readonly Layer[] {
     return this.layers;
+  }
+
+  /**
+   * FLOP of one sequence, forward and backward: blocks whose work grows with the batch. What is computed once for all
+   * sequences (masks, rotary tables) is no work of any of them.
+   */
+  workPerSequence(): { forward: number; backward: number } {
+    let forward = 0;
+    let backward = 0;
+    for (const block of this.segmentation.blocks) {
+      if (!growsWithBatch(block, this.facts)) continue;
+      forward += block.flop;
+      backward += block.gradInputFlop + block.gradWeightFlop;
+    }
+    const { referenceBatch } = this.graph;
+    return { forward: forward / referenceBatch, backward: backward / referenceBatch };
   }
 
   /** Largest number of experts any layer looks up; 1 when there are none. */

@@ -89,7 +89,7 @@ export function graphFacts(graph: Graph, segmentation: Segmentation): GraphFacts
       let sample = false;
       for (const t of block.inputs) {
         lastSegment[t] = s;
-        if (perSample[t]) sample = true;
+        sample ||= perSample[t] === 1;
       }
       if (sample) for (const t of block.outputs) perSample[t] = 1;
     }
@@ -108,6 +108,12 @@ export function graphFacts(graph: Graph, segmentation: Segmentation): GraphFacts
     }
   }
   return { carriesGradient, perSample, lastSegment };
+}
+
+/** True when a block's work grows with the batch: some input does. */
+export function growsWithBatch(block: Block, facts: GraphFacts): boolean {
+  for (const t of block.inputs) if (facts.perSample[t]) return true;
+  return false;
 }
 
 /** The layer of a class, factors not yet refined. */
@@ -135,8 +141,6 @@ export function extractLayer(
   for (let b = first; b < last; b++) {
     const source = segmentation.blocks[b];
     const { factors } = source;
-    let perSample = false;
-    for (const t of source.inputs) if (facts.perSample[t]) perSample = true;
     blocks.push({
       source,
       inputs: Array.from(source.inputs, local),
@@ -146,7 +150,7 @@ export function extractLayer(
       axes: Array.from(source.factorAxis),
       inputDims: factors.inputs.map(copyDims),
       outputDims: factors.outputs.map(copyDims),
-      perSample,
+      perSample: growsWithBatch(source, facts),
       perToken: source.factorAxis.includes(AXIS_SEQUENCE),
     });
   }
