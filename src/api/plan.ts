@@ -10,6 +10,7 @@ import type { Candidate, Plan, PlanDegrees, TensorSharding } from '../plan/types
 import { validatePlan } from '../plan/validate.js';
 import { SOLVERS, solverByName } from '../portfolio/index.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
+import type { PlanProblem } from '../simulate/types.js';
 import { describeStrategy, roleName, tensorLayouts } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
 import { unwritable, writeFileAtomic } from '../util/files.js';
@@ -79,6 +80,10 @@ export const DEFAULT_BUDGET: Budget = { maxSec: 10, maxEvaluations: Infinity };
 /** Cost tables that the lower bound may build; beyond them it falls back to peak rates, which still holds. */
 const BOUND_TABLES = 2048;
 
+/** A search may go on this long to prove that its plan is the best, seconds; then a plan this close to the bound will do. */
+const PROOF_SEC = 2.5;
+const SETTLED_GAP = 1e-3;
+
 /** Share of a time budget kept for pricing, judging and writing the plan; reading the model counts against it too. */
 const FINISHING_SHARE = 0.3;
 /** A search gets at least this share, however long the model took to read. */
@@ -99,15 +104,19 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   const simulator = createSimulator(problem.problem);
   const solver = solverByName(method);
   hooks.onProgress?.(`searching with ${method}`, null);
+  const budget = searchBudget(request.budget ?? DEFAULT_BUDGET, hooks.clock() - started);
+  const settled = new Settled(problem.problem, hooks.clock());
   const result = await solver.solve({
     problem: problem.problem,
     simulator,
-    budget: searchBudget(request.budget ?? DEFAULT_BUDGET, hooks.clock() - started),
-    clock: hooks.clock,
+    budget,
+    // A budget in evaluations alone must not depend on time.
+    clock: budget.maxSec === Infinity ? hooks.clock : () => settled.time(hooks.clock()),
     random: new Random(seed),
     onImprovement: (r) => {
       if (r.best === null) return;
       const stepTimeSec = simulator.estimate(r.best, createEstimate()).stepTimeSec;
+      settled.bestSec = stepTimeSec;
       const text = degreeText(r.best);
       hooks.onProgress?.(`searching with ${method}: ${r.evaluations} plans priced, best ${text}`, {
         stepTimeSec,
@@ -125,6 +134,24 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   const faults = validatePlan(plan, problem.model.graph, problem.cluster, problem.model.segmentation);
   if (faults.length > 0) throw new Error(`internal: the plan fails its own judge: ${faults[0]}`);
   return { plan, evaluations: result.evaluations, wallSec: hooks.clock() - started };
+}
+
+/** Time runs out early for a search by the clock whose best plan is as good as any plan can be. */
+class Settled {
+  bestSec = Infinity;
+  private boundSec: number | null = null;
+
+  constructor(
+    private readonly problem: PlanProblem,
+    private readonly startSec: number,
+  ) {}
+
+  /** The clock's time, or the end of time. */
+  time(nowSec: number): number {
+    if (this.problem.objective.time < 1 || nowSec - this.startSec < PROOF_SEC) return nowSec;
+    this.boundSec ??= lowerBoundSec(this.problem, BOUND_TABLES);
+    return this.bestSec <= this.boundSec * (1 + SETTLED_GAP) ? Infinity : nowSec;
+  }
 }
 
 function nothingToPlan({ modelPath }: PlanRequest): PartitionError {

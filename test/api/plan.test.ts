@@ -77,6 +77,12 @@ describe('plans of committed graphs', () => {
     expect(encodePlan(a)).to.equal(encodePlan(b));
   });
 
+  it('ends a search by the clock early once no plan can be noticeably better', async () => {
+    const modelPath = join(GRAPHS, 'resnet50.onnx');
+    const plan = await planned({ modelPath, devices: 8, budget: { maxSec: 1e6, maxEvaluations: Infinity } });
+    expect(plan.prediction.stepTimeSec / plan.lowerBoundSec).to.be.within(1, 1.001);
+  });
+
   it('plans on a mixed cluster and on a damaged one', async () => {
     const modelPath = join(GRAPHS, 'gpt2-small.onnx');
     const mixed = await planned({
