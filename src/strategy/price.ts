@@ -15,6 +15,19 @@ import type { LayerStrategy } from './solve.js';
 import { boundarySpec } from './solve.js';
 import { REPLICATED } from './spec.js';
 
+/** One layer being priced: where the figures go, and what they are read off. */
+interface Pricing {
+  readonly costs: ClassCosts;
+  /** Row of the layer's class in every column. */
+  readonly c: number;
+  readonly strategy: LayerStrategy;
+  readonly traffic: ExpertTraffic;
+  readonly key: ShardKey;
+  readonly scale: RankScale;
+  readonly clock: KernelClock;
+  readonly trains: boolean;
+}
+
 /** Fills row `strategy.layer.classId` of every column but `cutBytes`. */
 export function priceLayer(
   costs: ClassCosts,
@@ -26,24 +39,17 @@ export function priceLayer(
   phase: Phase,
 ): void {
   const c = strategy.layer.classId;
-  const trains = phase === 'train';
-  priceKernels(costs, c, strategy, scale, clock, trains);
-  priceCollectives(costs, c, strategy, scale, clock, trains);
-  priceContext(costs, c, strategy, key, scale, clock, trains);
-  priceExperts(costs, c, strategy, traffic, key, scale, clock, trains);
-  countParameters(costs, c, strategy, key);
-  countActivations(costs, c, strategy, scale, clock, trains);
-  if (!trains) costs.cacheBytes[c] = cacheBytes(strategy, scale);
+  const pricing: Pricing = { costs, c, strategy, traffic, key, scale, clock, trains: phase === 'train' };
+  priceKernels(pricing);
+  priceCollectives(pricing);
+  priceContext(pricing);
+  priceExperts(pricing);
+  countParameters(pricing);
+  countActivations(pricing);
+  if (!pricing.trains) costs.cacheBytes[c] = cacheBytes(strategy, scale);
 }
 
-function priceKernels(
-  costs: ClassCosts,
-  c: number,
-  strategy: LayerStrategy,
-  scale: RankScale,
-  clock: KernelClock,
-  trains: boolean,
-): void {
+function priceKernels({ costs, c, strategy, scale, clock, trains }: Pricing): void {
   const { layer, options } = strategy;
   layer.blocks.forEach((block, b) => {
     const option = options[b];
@@ -63,14 +69,7 @@ function priceKernels(
   });
 }
 
-function priceCollectives(
-  costs: ClassCosts,
-  c: number,
-  strategy: LayerStrategy,
-  scale: RankScale,
-  clock: KernelClock,
-  trains: boolean,
-): void {
+function priceCollectives({ costs, c, strategy, scale, clock, trains }: Pricing): void {
   for (const { tensor, kind, pass } of strategy.collectives) {
     if (pass === 'backward' && !trains) continue;
     const bytes = tensorBytes(strategy.layer.tensors[tensor], scale);
@@ -82,15 +81,7 @@ function priceCollectives(
 }
 
 /** Sequence-indexed inputs that a block needs whole (keys and values) travel around the context-parallel ring. */
-function priceContext(
-  costs: ClassCosts,
-  c: number,
-  strategy: LayerStrategy,
-  key: ShardKey,
-  scale: RankScale,
-  clock: KernelClock,
-  trains: boolean,
-): void {
+function priceContext({ costs, c, strategy, key, scale, clock, trains }: Pricing): void {
   if (key.cp === 1) return;
   strategy.layer.blocks.forEach((block, b) => {
     const option = strategy.options[b];
@@ -113,16 +104,7 @@ function needsWholeSequence(block: LayerBlock, slot: number): boolean {
   return factors.some((f) => !block.outputDims.some((dims) => dims?.some((d) => d.includes(f))));
 }
 
-function priceExperts(
-  costs: ClassCosts,
-  c: number,
-  strategy: LayerStrategy,
-  traffic: ExpertTraffic,
-  key: ShardKey,
-  scale: RankScale,
-  clock: KernelClock,
-  trains: boolean,
-): void {
+function priceExperts({ costs, c, strategy, traffic, key, scale, trains, clock }: Pricing): void {
   if (key.ep === 1 || traffic.experts === 1) return;
   for (const t of [...traffic.dispatched, ...traffic.combined]) {
     const bytes = tensorBytes(strategy.layer.tensors[t], scale) / (key.etp < key.tp ? key.tp / key.etp : 1);
@@ -133,7 +115,7 @@ function priceExperts(
   }
 }
 
-function countParameters(costs: ClassCosts, c: number, strategy: LayerStrategy, key: ShardKey): void {
+function countParameters({ costs, c, strategy, key }: Pricing): void {
   const { layer, options } = strategy;
   const counted = new Set<number>();
   for (const tensor of layer.tensors) {
@@ -157,14 +139,7 @@ function countParameters(costs: ClassCosts, c: number, strategy: LayerStrategy, 
  * (norms, activations) and makes it again. `full` keeps only what enters the layer and runs its forward pass again.
  * A tensor gathered for its readers is kept as its maker left it and gathered again.
  */
-function countActivations(
-  costs: ClassCosts,
-  c: number,
-  strategy: LayerStrategy,
-  scale: RankScale,
-  clock: KernelClock,
-  trains: boolean,
-): void {
+function countActivations({ costs, c, strategy, scale, clock, trains }: Pricing): void {
   const { layer, options } = strategy;
   const localOf = new Map(layer.tensors.map((t, i) => [t.id, i]));
   const kept = new Set<number>();
