@@ -196,7 +196,7 @@ export class Inference implements RuleHost {
     const order = executionOrder(protos, inputs, producer, (name) => this.resolve(scope, name));
     if (order === 'cycle') throw new PartitionError('input', 'the graph has a cycle', this.where);
     if (order !== null && scope.depth === 0) {
-      this.table.warn('the nodes are not in topological order; they were sorted');
+      this.table.warn('nodes are not in topological order');
     }
     for (let k = 0; k < count; k++) {
       const n = order === null ? k : order[k];
