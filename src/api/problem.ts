@@ -68,7 +68,12 @@ export function analyzeModel(model: ModelProto, where: string, options: ModelOpt
     ...(options.phase === undefined ? {} : { phase: options.phase }),
   });
   refuseTrainingWithCache(graph, options.phase, where);
-  return { where, graph, segmentation, warnings: [...diagnostics.map((d) => d.message), ...graph.warnings] };
+  return {
+    where,
+    graph,
+    segmentation,
+    warnings: [...new Set([...diagnostics.map((d) => d.message), ...graph.warnings])],
+  };
 }
 
 /** A graph that takes cached keys and values generates tokens; it holds no whole sequence to learn from. */
