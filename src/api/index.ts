@@ -1,7 +1,7 @@
 /** The public library: what the command line does, as functions. */
 export { analyzeModel, createProblem, openModel, parseObjective, problemOf, PRECISIONS } from './problem.js';
 export type { AnalyzedModel, Problem, ProblemOptions } from './problem.js';
-export { DEFAULT_BUDGET, METHODS, degreeText, planModel, planOf, summarize, writePlanFiles } from './plan.js';
+export { DEFAULT_BUDGET, METHODS, planModel, planOf, summarize, writePlanFiles } from './plan.js';
 export type { PlanHooks, PlanReply, PlanRequest, PlanSummary } from './plan.js';
 export { inspectModel } from './inspect.js';
 export type { InspectOptions } from './inspect.js';
@@ -28,6 +28,12 @@ export type { Candidate, Plan } from '../plan/index.js';
 export { createEstimate, createSimulator } from '../simulate/estimate.js';
 export type { Estimate, PlanProblem, Simulator } from '../simulate/types.js';
 export type { Budget, Clock, SearchContext, SearchResult, Solver } from '../search/types.js';
+export { Bandit, PlanEpisode, checkEnvironment, createPpoSolver, trainPpo } from '../agent/index.js';
+export type { Environment, Observation } from '../agent/index.js';
+export { analyze, inferModel } from '../graph/index.js';
+export type { Graph, Inferred, Segmentation } from '../graph/index.js';
+export { diffPlans } from '../plan/index.js';
+export { explain } from '../simulate/explain.js';
 export { checkModel, decodeModel, encodeModel, readModel, writeModel } from '../model/index.js';
 export type { ModelProto } from '../model/index.js';
 export { buildZoo, configFromHuggingFace, zooConfig, zooNames } from '../zoo/index.js';

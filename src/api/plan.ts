@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { PlanSpace, lowerBoundSec } from '../search/index.js';
 import type { Budget, Clock } from '../search/types.js';
 import { buildPlan } from '../plan/build.js';
+import { describeDegrees } from '../parallel/degrees.js';
 import { encodePlan } from '../plan/codec.js';
 import type { Candidate, Plan, PlanDegrees, TensorSharding } from '../plan/types.js';
 import { validatePlan } from '../plan/validate.js';
@@ -117,7 +118,7 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
       if (r.best === null) return;
       const stepTimeSec = simulator.estimate(r.best, createEstimate()).stepTimeSec;
       settled.bestSec = stepTimeSec;
-      const text = degreeText(r.best);
+      const text = describeDegrees(r.best);
       hooks.onProgress?.(`searching with ${method}: ${r.evaluations} plans priced, best ${text}`, {
         stepTimeSec,
         text,
@@ -205,23 +206,6 @@ function shardingsOf(
     ...(blocks.some((b) => b > 1) ? { blocks } : {}),
     ...(copies.some((c) => c > 1) ? { copies } : {}),
   }));
-}
-
-/** `dp 8, tp 4, pp 2` with degrees of 1 left out. */
-export function degreeText(
-  c: Pick<Candidate, 'dpReplicate' | 'dpShard' | 'tp' | 'pp' | 'vpp' | 'cp' | 'ep' | 'etp'>,
-): string {
-  const parts: [string, number][] = [
-    ['dp', c.dpReplicate * c.dpShard],
-    ['tp', c.tp],
-    ['pp', c.pp],
-    ['vpp', c.vpp],
-    ['cp', c.cp],
-    ['ep', c.ep],
-    ['etp', c.etp],
-  ];
-  const text = parts.filter(([, n]) => n > 1).map(([name, n]) => `${name} ${n}`);
-  return text.length === 0 ? 'one device' : text.join(', ');
 }
 
 /** Writes plan.json (the plan, byte-stable) and run.json (when, where, how long) into the folder; the summary. */

@@ -3,37 +3,7 @@
  * runtime, and what the allocator cannot use. Allowances are stated here and nowhere else.
  */
 import type { Device } from '../cluster/types.js';
-import { zeroShards } from '../parallel/zero.js';
 import type { StateBytes, ZeroStage } from '../parallel/zero.js';
-
-/** Training state on one device. */
-export interface StateMemory {
-  readonly paramBytes: number;
-  readonly gradBytes: number;
-  readonly optimizerBytes: number;
-}
-
-/**
- * State of `parameters` parameters (those of this device's stage and tensor shard) when ZeRO shards over `shards`
- * data-parallel ranks. Shards are padded to whole parameters.
- */
-export function stateMemory(
-  parameters: number,
-  state: StateBytes,
-  stage: ZeroStage,
-  shards: number,
-): StateMemory {
-  const by = zeroShards(stage, shards);
-  return {
-    paramBytes: Math.ceil(parameters / by.param) * state.param,
-    gradBytes: Math.ceil(parameters / by.grad) * state.grad,
-    optimizerBytes: Math.ceil(parameters / by.optimizer) * state.optimizer,
-  };
-}
-
-export function stateMemoryTotal(memory: StateMemory): number {
-  return memory.paramBytes + memory.gradBytes + memory.optimizerBytes;
-}
 
 /**
  * Working copies that ZeRO-3 gathers: the unit (layer) that computes and the one that is prefetched, whole, in the
@@ -49,12 +19,6 @@ export function gatherBufferBytes(
   return stage === 2 ? largestUnitParameters * state.grad : 0;
 }
 
-/** Vocabulary padded so that every tensor rank holds the same, a multiple of `multiple` (Megatron: 128). */
-export function paddedVocabulary(vocabulary: number, tp: number, multiple = 128): number {
-  const unit = tp * multiple;
-  return Math.ceil(vocabulary / unit) * unit;
-}
-
 /** Memory of the loss over a vocabulary. */
 export interface LossMemory {
   /** Kept from the forward to the backward pass: the fp32 softmax. */
@@ -64,12 +28,11 @@ export interface LossMemory {
 }
 
 /**
- * Cross-entropy of `tokens` tokens (of one microbatch, on one device) over `vocabularyShard` classes held here, as
+ * Cross-entropy over `logits` elements held here (tokens of one microbatch times classes of this rank), as
  * vocabulary-parallel implementations do it: logits in the compute precision, cast to fp32, the softmax saved.
  */
-export function lossMemory(tokens: number, vocabularyShard: number, logitBytes = 2): LossMemory {
-  const elements = tokens * vocabularyShard;
-  return { savedBytes: elements * 4, transientBytes: elements * (4 + logitBytes) };
+export function lossMemory(logits: number, logitBytes = 2): LossMemory {
+  return { savedBytes: logits * 4, transientBytes: logits * (4 + logitBytes) };
 }
 
 /**

@@ -191,10 +191,6 @@ function loneAtom(d: Dim): Atom | null {
 // ---------------------------------------------------------------------------------------------------------------
 // Questions
 
-export function isKnown(d: Dim): d is number {
-  return typeof d === 'number';
-}
-
 /** Interned: identity is equality. */
 export function equal(a: Dim, b: Dim): boolean {
   return a === b;

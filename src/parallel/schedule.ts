@@ -3,12 +3,7 @@ import { invariant } from '../util/errors.js';
 /** Orders in which a pipeline stage works: all forwards first, one-forward-one-backward, or 1F1B over several chunks. */
 export type ScheduleKind = 'gpipe' | '1f1b' | 'interleaved';
 
-export const SCHEDULE_KINDS: readonly ScheduleKind[] = ['gpipe', '1f1b', 'interleaved'];
-
-/** The schedule that degrees imply. */
-export function scheduleFor(vpp: number): ScheduleKind {
-  return vpp > 1 ? 'interleaved' : '1f1b';
-}
+export const SCHEDULES: readonly ScheduleKind[] = ['gpipe', '1f1b', 'interleaved'];
 
 /** Why a schedule cannot run; null when it can. Interleaving needs microbatches divisible by pp (Megatron-Core). */
 export function scheduleFault(
@@ -16,13 +11,12 @@ export function scheduleFault(
   pp: number,
   vpp: number,
   microbatches: number,
-  anyMicrobatches = false,
 ): string | null {
   if (!Number.isSafeInteger(microbatches) || microbatches < 1)
     return `the number of microbatches ${microbatches} is not a positive integer`;
   if (kind !== 'interleaved') return vpp === 1 ? null : `${kind} runs one chunk per rank, found vpp = ${vpp}`;
   if (vpp < 2 || pp < 2) return `interleaved needs pp > 1 and vpp > 1, found pp = ${pp}, vpp = ${vpp}`;
-  if (!anyMicrobatches && microbatches % pp !== 0)
+  if (microbatches % pp !== 0)
     return `interleaved needs microbatches divisible by pp = ${pp}, found ${microbatches}`;
   return null;
 }
@@ -46,23 +40,10 @@ export function inFlightChunks(
   if (kind === 'gpipe') return microbatches;
   if (kind === '1f1b') return Math.min(microbatches, pp - rank);
   const total = microbatches * vpp;
-  // With exactly pp microbatches Megatron runs all forwards first; the general count is an under-estimate there.
-  if (microbatches === pp) return total;
   return Math.min(total, 2 * (pp - 1 - rank) + (vpp - 1) * pp + 1);
 }
 
 /** Idle time over ideal time with equal stages: (pp - 1) / microbatches, divided by vpp when interleaved. */
 export function bubbleFraction(pp: number, vpp: number, microbatches: number): number {
   return (pp - 1) / (microbatches * vpp);
-}
-
-/** Idle share of the whole step, 0..1. */
-export function bubbleShare(pp: number, vpp: number, microbatches: number): number {
-  const fraction = bubbleFraction(pp, vpp, microbatches);
-  return fraction / (1 + fraction);
-}
-
-/** Step time of a pipeline of equal stages: `stageSec` is forward plus backward of one microbatch on one rank. */
-export function equalStagesTimeSec(pp: number, vpp: number, microbatches: number, stageSec: number): number {
-  return stageSec * (microbatches + (pp - 1) / vpp);
 }

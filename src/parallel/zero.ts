@@ -24,9 +24,6 @@ export const MIXED_ADAM: StateBytes = { param: 2, grad: 2, optimizer: 12 };
 /** Adam in fp32 throughout: 4 + 4 + 8 = 16; the master copy is the parameter itself. */
 export const FP32_ADAM: StateBytes = { param: 4, grad: 4, optimizer: 8 };
 
-/** Inference: weights only. */
-export const WEIGHTS_ONLY: StateBytes = { param: 2, grad: 0, optimizer: 0 };
-
 export function bytesPerParameter(state: StateBytes): number {
   return state.param + state.grad + state.optimizer;
 }
@@ -38,16 +35,4 @@ export function shardedBytesPerParameter(state: StateBytes, stage: ZeroStage, sh
     state.grad / (stage >= 2 ? shards : 1) +
     state.optimizer / (stage >= 1 ? shards : 1)
   );
-}
-
-/** Shards of parameters, gradients and optimizer state under a stage. */
-export function zeroShards(
-  stage: ZeroStage,
-  shards: number,
-): { param: number; grad: number; optimizer: number } {
-  return {
-    param: stage >= 3 ? shards : 1,
-    grad: stage >= 2 ? shards : 1,
-    optimizer: stage >= 1 ? shards : 1,
-  };
 }

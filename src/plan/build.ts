@@ -3,9 +3,12 @@ import { createHash } from 'node:crypto';
 import type { Cluster } from '../cluster/types.js';
 import type { Phase, Precision } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/types.js';
+import type { AxisName } from '../parallel/mesh.js';
+import { DEFAULT_AXIS_ORDER, meshOf } from '../parallel/mesh.js';
 import { RECOMPUTE_POLICIES } from '../parallel/recompute.js';
-import { dataParallelOf, expertReplicas, microbatchesOf } from './candidate.js';
+import { dataParallel, expertDataParallel, microbatchesOf } from './candidate.js';
 import type {
+  AxisOrder,
   Candidate,
   MemoryBreakdown,
   Plan,
@@ -141,24 +144,20 @@ export function buildPlan(
 
 export function planDegrees(c: Candidate): PlanDegrees {
   const { dpReplicate, dpShard, tp, pp, vpp, cp, ep, etp } = c;
-  return { dp: dataParallelOf(c), dpReplicate, dpShard, tp, pp, vpp, cp, ep, etp };
+  return { dp: dataParallel(c), dpReplicate, dpShard, tp, pp, vpp, cp, ep, etp };
 }
 
+const AXES: Readonly<Record<AxisOrder, readonly AxisName[]>> = {
+  'tp-cp-dp-pp': DEFAULT_AXIS_ORDER,
+  'tp-cp-pp-dp': ['tp', 'cp', 'pp', 'dpShard', 'dpReplicate'],
+};
+
 function planMesh(c: Candidate): Plan['mesh'] {
-  const order =
-    c.axisOrder === 'tp-cp-dp-pp'
-      ? (['tp', 'cp', 'dpShard', 'dpReplicate', 'pp'] as const)
-      : (['tp', 'cp', 'pp', 'dpShard', 'dpReplicate'] as const);
-  let stride = 1;
-  const axes = order.map((name) => {
-    const axis = { name, size: c[name], stride };
-    stride *= axis.size;
-    return axis;
-  });
+  const axes = meshOf(c, AXES[c.axisOrder]).axes.map((axis) => ({ ...axis }));
   const expertAxes = [
     { name: 'etp' as const, size: c.etp, stride: 1 },
     { name: 'ep' as const, size: c.ep, stride: c.etp },
-    { name: 'edp' as const, size: expertReplicas(c), stride: c.etp * c.ep },
+    { name: 'edp' as const, size: expertDataParallel(c), stride: c.etp * c.ep },
   ];
   return { axes, expertAxes, rankToDevice: null };
 }

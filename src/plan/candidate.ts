@@ -1,6 +1,15 @@
 /** Questions asked of a `Candidate`: is it legal, is it the same as another, where do its stages start. */
 import type { Phase } from '../cost/types.js';
-import type { AxisOrder, Candidate, ScheduleKind } from './types.js';
+import {
+  dataParallel,
+  DEGREE_NAMES,
+  degreesFault,
+  expertFault,
+  expertDataParallel,
+  microbatchCount,
+} from '../parallel/degrees.js';
+import { scheduleFault, SCHEDULES } from '../parallel/schedule.js';
+import type { AxisOrder, Candidate } from './types.js';
 
 /** What a candidate is checked against; a `PlanProblem` fits. */
 export interface CandidateLimits {
@@ -14,31 +23,19 @@ export interface CandidateLimits {
   readonly segmentation: { readonly segmentCount: number; readonly classCount: number };
 }
 
-export const SCHEDULES: readonly ScheduleKind[] = ['gpipe', '1f1b', 'interleaved'];
 export const AXIS_ORDERS: readonly AxisOrder[] = ['tp-cp-dp-pp', 'tp-cp-pp-dp'];
 
-export function dataParallelOf(c: Candidate): number {
-  return c.dpReplicate * c.dpShard;
-}
-
-/** Devices that hold one pipeline rank. */
-export function stageDevices(c: Candidate): number {
-  return c.dpReplicate * c.dpShard * c.cp * c.tp;
-}
+export { dataParallel, devicesPerStage, expertDataParallel } from '../parallel/degrees.js';
+export { SCHEDULES } from '../parallel/schedule.js';
 
 /** Microbatches per step of one data-parallel replica (an integer for a legal candidate). */
 export function microbatchesOf(c: Candidate, globalBatch: number): number {
-  return globalBatch / (c.dpReplicate * c.dpShard * c.microbatch);
-}
-
-/** Replicas of one expert shard: the ranks of a stage that ep and etp leave over. */
-export function expertReplicas(c: Candidate): number {
-  return stageDevices(c) / (c.ep * c.etp);
+  return microbatchCount(c, globalBatch, c.microbatch);
 }
 
 /** Expert replicas over which ZeRO shards: those that do not stand in different `dpReplicate` copies. */
 export function expertShards(c: Candidate): number {
-  const replicas = expertReplicas(c);
+  const replicas = expertDataParallel(c);
   return replicas / greatestCommonDivisor(replicas, c.dpReplicate);
 }
 
@@ -55,18 +52,14 @@ function greatestCommonDivisor(a: number, b: number): number {
 
 /** Why the candidate is no plan of this problem, one sentence with both numbers; `null` when it is one. */
 export function checkCandidate(limits: CandidateLimits, c: Candidate): string | null {
-  return degreeFault(limits, c) ?? batchFault(limits, c) ?? scheduleFault(limits, c) ?? cutFault(limits, c);
+  return degreeFault(limits, c) ?? batchFault(limits, c) ?? orderFault(limits, c) ?? cutFault(limits, c);
 }
 
-const DEGREES = ['dpReplicate', 'dpShard', 'tp', 'pp', 'vpp', 'cp', 'ep', 'etp', 'microbatch'] as const;
+const DECISIONS = [...DEGREE_NAMES, 'microbatch'] as const;
 
 function degreeFault(limits: CandidateLimits, c: Candidate): string | null {
-  for (const name of DEGREES)
-    if (!Number.isSafeInteger(c[name]) || c[name] < 1)
-      return `${name} = ${c[name]} is not a positive integer`;
-  const product = stageDevices(c) * c.pp;
-  if (product !== limits.devices)
-    return `dpReplicate * dpShard * cp * tp * pp = ${product}, expected the device count ${limits.devices}`;
+  const fault = degreesFault(c, limits.devices);
+  if (fault !== null) return fault;
   if (!limits.tpChoices.includes(c.tp))
     return `tp = ${c.tp} is not one of the degrees that split this model (${limits.tpChoices.join(', ')})`;
   if (limits.maxCp % c.cp !== 0) return `cp = ${c.cp} does not divide the sequence limit ${limits.maxCp}`;
@@ -74,35 +67,30 @@ function degreeFault(limits: CandidateLimits, c: Candidate): string | null {
     return `ep * etp = ${c.ep * c.etp} but the model has no experts`;
   if (limits.experts % c.ep !== 0) return `ep = ${c.ep} does not divide the ${limits.experts} experts`;
   if (c.etp !== 1 && !limits.tpChoices.includes(c.etp)) return `etp = ${c.etp} does not split this model`;
-  if (stageDevices(c) % (c.ep * c.etp) !== 0)
-    return `ep * etp = ${c.ep * c.etp} does not divide dp * cp * tp = ${stageDevices(c)}`;
-  return null;
+  return expertFault(c);
 }
 
 function batchFault(limits: CandidateLimits, c: Candidate): string | null {
-  const dp = dataParallelOf(c);
+  const dp = dataParallel(c);
   if (limits.globalBatch % dp !== 0)
     return `dp = ${dp} does not divide the global batch ${limits.globalBatch}`;
+  if (!Number.isSafeInteger(c.microbatch) || c.microbatch < 1)
+    return `microbatch = ${c.microbatch} is not a positive integer`;
   const perReplica = limits.globalBatch / dp;
   if (perReplica % c.microbatch !== 0)
     return `microbatch = ${c.microbatch} does not divide the ${perReplica} sequences of a replica`;
   return null;
 }
 
-function scheduleFault(limits: CandidateLimits, c: Candidate): string | null {
-  const microbatches = microbatchesOf(c, limits.globalBatch);
+function orderFault(limits: CandidateLimits, c: Candidate): string | null {
   if (!SCHEDULES.includes(c.schedule))
     return `schedule ${String(c.schedule)} is not one of ${SCHEDULES.join(', ')}`;
   if (!AXIS_ORDERS.includes(c.axisOrder))
     return `axis order ${String(c.axisOrder)} is not one of ${AXIS_ORDERS.join(', ')}`;
-  if (c.schedule === 'interleaved') {
-    if (limits.phase === 'inference')
-      return 'interleaving has no use in inference, which runs no backward pass';
-    if (c.vpp < 2 || c.pp < 2)
-      return `interleaved needs pp > 1 and vpp > 1, found pp = ${c.pp}, vpp = ${c.vpp}`;
-    if (microbatches % c.pp !== 0)
-      return `interleaved needs microbatches divisible by pp = ${c.pp}, found ${microbatches}`;
-  } else if (c.vpp !== 1) return `${c.schedule} runs one chunk per rank, found vpp = ${c.vpp}`;
+  if (c.schedule === 'interleaved' && limits.phase === 'inference')
+    return 'interleaving has no use in inference, which runs no backward pass';
+  const fault = scheduleFault(c.schedule, c.pp, c.vpp, microbatchesOf(c, limits.globalBatch));
+  if (fault !== null) return fault;
   if (!(c.zeroStage === 0 || c.zeroStage === 1 || c.zeroStage === 2 || c.zeroStage === 3))
     return `zeroStage = ${String(c.zeroStage)} is not 0, 1, 2 or 3`;
   return null;
@@ -130,7 +118,7 @@ export function copyCandidate(c: Candidate): Candidate {
 }
 
 export function equalCandidates(a: Candidate, b: Candidate): boolean {
-  for (const name of DEGREES) if (a[name] !== b[name]) return false;
+  for (const name of DECISIONS) if (a[name] !== b[name]) return false;
   if (a.zeroStage !== b.zeroStage || a.schedule !== b.schedule || a.axisOrder !== b.axisOrder) return false;
   return equalArrays(a.recompute, b.recompute) && equalArrays(a.stageStart, b.stageStart);
 }
@@ -144,7 +132,7 @@ function equalArrays(a: Uint8Array | Int32Array, b: Uint8Array | Int32Array): bo
 /** 32-bit hash (FNV-1a over the decisions); equal candidates hash equal. */
 export function hashCandidate(c: Candidate): number {
   let h = 0x811c9dc5;
-  for (const name of DEGREES) h = Math.imul(h ^ c[name], 0x01000193);
+  for (const name of DECISIONS) h = Math.imul(h ^ c[name], 0x01000193);
   h = Math.imul(h ^ c.zeroStage, 0x01000193);
   h = Math.imul(h ^ SCHEDULES.indexOf(c.schedule), 0x01000193);
   h = Math.imul(h ^ AXIS_ORDERS.indexOf(c.axisOrder), 0x01000193);

@@ -1,7 +1,8 @@
 /** The answer: the decisions (`Candidate`), and the plan file built from them (`Plan`). */
 import type { Phase, Precision } from '../cost/types.js';
+import type { ScheduleKind } from '../parallel/schedule.js';
 
-export type ScheduleKind = 'gpipe' | '1f1b' | 'interleaved';
+export type { ScheduleKind };
 
 /** Order of the mesh axes on the topology, innermost (neighbouring devices) first. */
 export type AxisOrder = 'tp-cp-dp-pp' | 'tp-cp-pp-dp';

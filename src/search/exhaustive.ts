@@ -8,7 +8,7 @@
  * The result is `exhaustive` only when sweep 3 came to its end and every plan was either priced or ruled out by a
  * bound: then the best is optimal in the stated space.
  */
-import { fragmentationBytes } from '../cost/memory.js';
+import { fragmentationBytes, usableMemoryBytes } from '../cost/memory.js';
 import { RECOMPUTE_KINDS } from '../cost/types.js';
 import type { Candidate } from '../plan/types.js';
 import { stateBytesOf } from '../simulate/state.js';
@@ -142,7 +142,7 @@ class Enumeration {
     let leastBytes = Infinity;
     for (let group = 0; group < problem.cluster.groups.length; group++) {
       const { device } = problem.cluster.groups[group];
-      leastCapacity = Math.max(leastCapacity, device.memoryBytes - device.reservedBytes);
+      leastCapacity = Math.max(leastCapacity, usableMemoryBytes(device));
       const table = cutter.model.table({ ...mesh, microbatch }, group);
       const { costs } = table;
       const last = table.computeSec.length - 1;

@@ -1,8 +1,6 @@
 /** What is minimised: the weighted geometric mean of time, energy and money per step. */
 import type { Estimate, Objective } from '../simulate/types.js';
 
-export const TIME_ONLY: Objective = { time: 1, energy: 0, cost: 0 };
-
 /** True when only the step time counts, so that a bound on time is a bound on the objective. */
 export function isTimeOnly(objective: Objective): boolean {
   return objective.time > 0 && objective.energy === 0 && objective.cost === 0;

@@ -1,6 +1,6 @@
 /** A price taken apart: rows of time, memory and energy per pipeline rank and in all. Parts add up to their totals. */
 import type { Candidate, MemoryBreakdown } from '../plan/types.js';
-import { stageDevices } from '../plan/candidate.js';
+import { devicesPerStage } from '../plan/candidate.js';
 import { createEstimate, createSimulator } from './estimate.js';
 import { StageLoad } from './load.js';
 import { DEFAULT_OVERLAP } from './overlap.js';
@@ -55,11 +55,11 @@ export function explain(
   const ranks = Array.from({ length: load.pp }, (_, r): RankExplanation => ({
     rank: r,
     deviceGroup: load.layout.deviceGroup[r],
-    devices: stageDevices(c),
+    devices: devicesPerStage(c),
     time: rankTime(load, c, r, step),
     memory: { ...estimate.memory[r] },
     capacityBytes: load.layout.capacityBytes[r],
-    deviceJoule: stageDevices(c) * meter.rankJoule(load, c, r, step),
+    deviceJoule: devicesPerStage(c) * meter.rankJoule(load, c, r, step),
   }));
   const deviceJoule = ranks.reduce((sum, row) => sum + row.deviceJoule, 0);
   const hostJoule = meter.fixedWatt * step;

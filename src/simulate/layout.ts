@@ -8,7 +8,7 @@
  *     tp*cp = 2, pp = 2, dp = 2     tp-cp-dp-pp  0 0 0 0 1 1 1 1      tp-cp-pp-dp  0 0 1 1 0 0 1 1   (stage of rank)
  */
 import type { Cluster } from '../cluster/types.js';
-import { expertReplicas, expertShards } from '../plan/candidate.js';
+import { expertDataParallel, expertShards } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 
 /** Ranks of a communication group: how many, and how far apart. */
@@ -66,7 +66,7 @@ export class Layout {
     spread(this.shard, c.tp, c.cp, c.dpShard, outward);
     spread(this.data, c.tp, c.cp, c.dpShard * c.dpReplicate, outward);
     // Experts: etp innermost, then ep, then their replicas, over the ranks of a stage.
-    const replicas = expertReplicas(c);
+    const replicas = expertDataParallel(c);
     const shards = expertShards(c);
     const width = c.etp * c.ep;
     const expertStride = width >= inner ? width * outward : width;

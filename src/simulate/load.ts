@@ -5,7 +5,7 @@
  * Columns are indexed by virtual stage v (model order, on rank v % pp) or by pipeline rank r, and valid up to
  * pp * vpp or pp. They are overwritten by the next `fill`.
  */
-import { dataParallelOf, expertShards, microbatchesOf } from '../plan/candidate.js';
+import { dataParallel, expertShards, microbatchesOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import { Layout } from './layout.js';
 import { ALL_GATHER, ALL_REDUCE, Network, POINT_TO_POINT, REDUCE_SCATTER } from './network.js';
@@ -186,7 +186,7 @@ export class StageLoad {
   private ranks(c: Candidate): void {
     const { pp, layout, state } = this;
     const { gathersUnderForward } = this.overlap;
-    const dp = dataParallelOf(c);
+    const dp = dataParallel(c);
     const shardsExpert = expertShards(c);
     for (let r = 0; r < pp; r++) {
       const dense = this.rankDenseParameters[r];

@@ -94,7 +94,7 @@ function activations(load: StageLoad, c: Candidate, r: number): number {
   const group = pp * vpp;
   const total = microbatches * vpp;
   const warmUp = Math.min(total, 2 * (pp - 1 - r) + (vpp - 1) * pp);
-  if (equalChunks(load, r)) return savedBytes[r] * Math.min(total, warmUp + 1);
+  if (equalChunks(load, r)) return savedBytes[r] * inFlightChunks(c.schedule, r, pp, vpp, microbatches);
   let held = 0;
   for (let k = 0; k < warmUp; k++) held += savedBytes[chunkStage(k, group, pp, r)];
   let peak = held;

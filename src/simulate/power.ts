@@ -3,7 +3,7 @@
  * exposed communication, and idle for the rest of the step; hosts and switches draw a constant share.
  */
 import { deviceEnergyJoule } from '../cost/energy.js';
-import { stageDevices } from '../plan/candidate.js';
+import { devicesPerStage } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import type { StageLoad } from './load.js';
 import type { Estimate, PlanProblem } from './types.js';
@@ -30,7 +30,7 @@ export class EnergyMeter {
 
   /** Fills the energy and cost of a step whose time is known. */
   fill(load: StageLoad, c: Candidate, out: Estimate): void {
-    const perRank = stageDevices(c);
+    const perRank = devicesPerStage(c);
     let joule = 0;
     for (let r = 0; r < load.pp; r++) joule += perRank * this.rankJoule(load, c, r, out.stepTimeSec);
     out.energyJoulesPerStep = (joule + this.fixedWatt * out.stepTimeSec) * this.problem.cluster.pue;

@@ -18,6 +18,8 @@ export interface LayerBlock {
   readonly axes: number[];
   readonly inputDims: (number[][] | null)[];
   readonly outputDims: (number[][] | null)[];
+  /** Holds the loss: its softmax is worked out and kept in fp32. */
+  readonly isLoss: boolean;
   /** True when its work grows with the microbatch. */
   readonly perSample: boolean;
   /** True when its work is divided by context parallelism. */
@@ -150,6 +152,7 @@ export function extractLayer(
       axes: Array.from(source.factorAxis),
       inputDims: factors.inputs.map(copyDims),
       outputDims: factors.outputs.map(copyDims),
+      isLoss: graph.lossNode >= 0 && source.nodes.includes(graph.lossNode),
       perSample: growsWithBatch(source, facts),
       perToken: source.factorAxis.includes(AXIS_SEQUENCE),
     });

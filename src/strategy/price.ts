@@ -1,6 +1,7 @@
 /**
  * Price of one layer under its strategy, for one microbatch on one rank: fills one column of `ClassCosts`.
  */
+import { lossMemory } from '../cost/memory.js';
 import { RECOMPUTE_FULL, RECOMPUTE_NONE, RECOMPUTE_SELECTIVE } from '../cost/types.js';
 import type { ClassCosts, Phase, ShardKey } from '../cost/types.js';
 import { AXIS_SEQUENCE } from '../graph/index.js';
@@ -10,7 +11,7 @@ import type { LayerBlock } from './layer.js';
 import { expertFactor } from './options.js';
 import { reshardKind } from './reshard.js';
 import type { RankScale } from './scale.js';
-import { tensorBytes, touchedBytes, workScale } from './scale.js';
+import { tensorBytes, tensorElements, touchedBytes, workScale } from './scale.js';
 import type { LayerStrategy } from './solve.js';
 import { boundarySpec } from './solve.js';
 import { REPLICATED } from './spec.js';
@@ -137,7 +138,7 @@ function countParameters({ costs, c, strategy, key }: Pricing): void {
 /**
  * Bytes kept for the backward pass. `none` keeps what the blocks save. `selective` drops what memory-bound blocks made
  * (norms, activations) and makes it again. `full` keeps only what enters the layer and runs its forward pass again.
- * A tensor gathered for its readers is kept as its maker left it and gathered again.
+ * A tensor gathered for its readers is kept as its maker left it and gathered again. The loss keeps its softmax in fp32.
  */
 function countActivations({ costs, c, strategy, scale, clock, trains }: Pricing): void {
   const { layer, options } = strategy;
@@ -149,6 +150,13 @@ function countActivations({ costs, c, strategy, scale, clock, trains }: Pricing)
     const option = options[b];
     working = Math.max(working, touchedActivationBytes(strategy, b, scale) * (trains ? 2 : 1));
     if (!trains) return;
+    if (block.isLoss) {
+      const loss = lossMemory(logitElements(strategy, b, scale), scale.floatBytes);
+      working = Math.max(working, loss.transientBytes);
+      costs.savedBytes[RECOMPUTE_NONE][c] += loss.savedBytes;
+      costs.savedBytes[RECOMPUTE_SELECTIVE][c] += loss.savedBytes;
+      return;
+    }
     const extra = block.source.extraSavedBytes * workScale(block, option, scale);
     costs.savedBytes[RECOMPUTE_NONE][c] += extra;
     costs.savedBytes[RECOMPUTE_SELECTIVE][c] += extra;
@@ -191,7 +199,17 @@ function countActivations({ costs, c, strategy, scale, clock, trains }: Pricing)
   }
 }
 
-/** Activations that a block reads and writes, as materialised; a softmax over split rows works in fp32. */
+/** Elements of the logits on this rank: the largest activation that the loss reads. */
+function logitElements(strategy: LayerStrategy, b: number, scale: RankScale): number {
+  const { layer, options } = strategy;
+  return layer.blocks[b].inputs.reduce((most, t, slot) => {
+    const tensor = layer.tensors[t];
+    if (!tensor.isFloat || tensor.isParameter || tensor.isConstant) return most;
+    return Math.max(most, tensorElements(tensor, scale) / options[b].inputSpecs[slot].shards);
+  }, 0);
+}
+
+/** Activations that a block reads and writes, as materialised. */
 function touchedActivationBytes(strategy: LayerStrategy, b: number, scale: RankScale): number {
   const { layer, options } = strategy;
   const block = layer.blocks[b];

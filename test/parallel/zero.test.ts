@@ -15,6 +15,11 @@ describe('ZeRO', () => {
     expect(bytesPerParameter(FP32_ADAM)).to.equal(16);
   });
 
+  it('reproduces the 18 bytes of a parameter of Korthikanti et al.: 22B at tp 8 in 45.56 GiB', () => {
+    const bytes = shardedBytesPerParameter(MIXED_ADAM_FP32_GRAD, 0, 1) * (21.74e9 / 8);
+    expect(bytes / 2 ** 30).to.be.closeTo(45.56, 0.05);
+  });
+
   it('reproduces the ZeRO paper’s table: 7.5e9 parameters on 64 devices', () => {
     // Rajbhandari et al. 2020, figure 1: 120, 31.4, 16.6 and 1.9 GB.
     const gb = ZERO_STAGES.map((stage) => (shardedBytesPerParameter(MIXED_ADAM, stage, 64) * 7.5e9) / 1e9);

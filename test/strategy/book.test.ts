@@ -165,6 +165,20 @@ describe('cost tables', () => {
     expect(total(costs.recomputeSec[2])).to.be.greaterThan(total(costs.recomputeSec[1]));
   });
 
+  it('keeps the softmax of the loss in fp32, over the classes that a rank holds', () => {
+    const head = book.graph.lossNode;
+    expect(head).to.be.at.least(0);
+    const last = book.segmentation.segmentClass[book.segmentation.segmentCount - 1];
+    const softmaxBytes = 4096 * 128256 * 4;
+    for (const tp of [1, 8]) {
+      const costs = book.costs(keyOf(tp));
+      const hidden = 4096 * 4096 * 2;
+      expect(costs.savedBytes[0][last] - softmaxBytes / tp).to.be.within(0, 3 * hidden);
+      // Beside it, while it is worked out: logits in 16 bits and their fp32 copy.
+      expect(costs.transientBytes[0][last]).to.be.at.least((softmaxBytes * 1.5) / tp);
+    }
+  });
+
   it('divides activations by context parallelism and pays for the ring', () => {
     const one = book.costs(keyOf(1));
     const ring = book.costs(keyOf(1, { cp: 4 }));
