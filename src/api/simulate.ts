@@ -3,10 +3,10 @@ import { basename } from 'node:path';
 import { loadCluster } from '../cluster/index.js';
 import { candidateOf } from '../plan/candidateOf.js';
 import { decodePlan, validatePlan } from '../plan/index.js';
-import type { MemoryBreakdown, PlanDegrees, TimeBreakdown } from '../plan/index.js';
 import { createEngine } from '../simulate/engine.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import { chromeTrace } from '../simulate/trace.js';
+import type { SimulationFacts } from '../report/simulationTable.js';
 import { PartitionError } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
 import type { AnalyzedModel } from './problem.js';
@@ -23,31 +23,10 @@ export interface SimulateOptions {
 }
 
 /** What `partition simulate --json` prints. */
-export interface SimulationSummary {
-  readonly model: string;
+export interface SimulationSummary extends SimulationFacts {
+  /** The plan's file. */
   readonly plan: string;
-  readonly cluster: string;
-  readonly devices: number;
-  readonly degrees: PlanDegrees;
-  /** Event by event. */
-  readonly stepTimeSec: number;
-  /** Closed form, as used inside searches. */
-  readonly estimateSec: number;
-  /** As the plan file predicts it. */
-  readonly plannedSec: number;
-  readonly events: number;
-  readonly breakdown: TimeBreakdown;
   readonly idleSecPerRank: readonly number[];
-  readonly tokensPerSec: number;
-  readonly mfu: number;
-  readonly hfu: number;
-  readonly fits: boolean;
-  readonly memoryPerRank: readonly MemoryBreakdown[];
-  readonly peakMemoryBytes: number;
-  readonly memoryCapacityBytes: number;
-  readonly energyJoulesPerStep: number;
-  /** What the independent judge finds wrong with the plan; empty when it is sound. */
-  readonly faults: readonly string[];
   readonly warnings: readonly string[];
 }
 

@@ -4,14 +4,17 @@ import { oneLine } from '../util/errors.js';
 import { formatBytes, formatPercent, formatSeconds, formatSi, formatTable } from '../util/format.js';
 import { memoryTable, timeTable } from './planTable.js';
 
-/** The fields of a simulation that the table shows. */
+/** A plan priced event by event, as it is shown. */
 export interface SimulationFacts {
   readonly model: string;
   readonly cluster: string;
   readonly devices: number;
   readonly degrees: PlanDegrees;
+  /** Event by event. */
   readonly stepTimeSec: number;
+  /** As searches price it, in closed form. */
   readonly estimateSec: number;
+  /** As the plan file predicts it. */
   readonly plannedSec: number;
   readonly events: number;
   readonly breakdown: TimeBreakdown;
@@ -23,6 +26,7 @@ export interface SimulationFacts {
   readonly peakMemoryBytes: number;
   readonly memoryCapacityBytes: number;
   readonly energyJoulesPerStep: number;
+  /** What the independent judge finds wrong with the plan; empty when it is sound. */
   readonly faults: readonly string[];
 }
 

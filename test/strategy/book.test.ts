@@ -165,6 +165,18 @@ describe('cost tables', () => {
     expect(total(costs.recomputeSec[2])).to.be.greaterThan(total(costs.recomputeSec[1]));
   });
 
+  it('keeps 32 bytes a token and hidden unit of a GPT layer, the published 34 less two dropout masks', () => {
+    // Korthikanti et al. 2022, equation 1 with attention recomputed: s b h (10 + 24 / t) + masks, all divided by t with sequence
+    // parallelism. Exports hold no dropout.
+    const gpt = analyzeModel(buildZoo(zooConfig('megatron-22b')), 'zoo', { seq: 2048 });
+    const layers = bookOf(gpt);
+    const layer = Array.from(layers.segmentation.classSize).indexOf(48);
+    for (const tp of [1, 8]) {
+      const saved = layers.costs(keyOf(tp, { microbatch: 4 })).savedBytes[0][layer];
+      expect((saved * tp) / (2048 * 4 * 6144)).to.be.closeTo(32, 0.1);
+    }
+  });
+
   it('keeps the softmax of the loss in fp32, over the classes that a rank holds', () => {
     const head = book.graph.lossNode;
     expect(head).to.be.at.least(0);
