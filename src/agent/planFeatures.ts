@@ -142,7 +142,7 @@ export class PlanFeatures {
   /** log2 of training state per device over its memory, if spread evenly: 0 means full. */
   private stateRatio(d: Decisions): number {
     const { problem } = this.space;
-    const state = stateBytesOf(problem.precision, problem.phase, d.zeroStage);
+    const state = stateBytesOf(problem, d.zeroStage);
     const shards = d.dpShard;
     const bytes =
       state.param / (d.zeroStage >= 3 ? shards : 1) +

@@ -1,5 +1,15 @@
 /** The public library: what the command line does, as functions. */
-export { analyzeModel, createProblem, openModel, parseObjective, problemOf, PRECISIONS } from './problem.js';
+export {
+  analyzeModel,
+  createProblem,
+  openModel,
+  parseObjective,
+  problemOf,
+  PRECISIONS,
+  STACKS,
+} from './problem.js';
+export { DEFAULT_STACK, listStacks, loadStack } from '../cost/stack.js';
+export type { StackProfile } from '../cost/stack.js';
 export type { AnalyzedModel, Problem, ProblemOptions } from './problem.js';
 export { DEFAULT_BUDGET, METHODS, planModel, planOf, summarize, writePlanFiles } from './plan.js';
 export type { PlanHooks, PlanReply, PlanRequest, PlanSummary } from './plan.js';

@@ -1,6 +1,7 @@
 /** From a model file and a cluster to the problem that solvers work on. */
 import type { Cluster } from '../cluster/index.js';
 import { loadCluster } from '../cluster/index.js';
+import { listStacks, loadStack } from '../cost/stack.js';
 import type { Phase, Precision, ShardKey } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
 import { analyze } from '../graph/index.js';
@@ -23,6 +24,8 @@ export interface ProblemOptions {
   /** Values of symbolic dimensions. */
   readonly bind?: Readonly<Record<string, number>> | undefined;
   readonly phase?: Phase | undefined;
+  /** Stack profile: name or YAML file; default `megatron`. */
+  readonly stack?: string | undefined;
   /** Default `bf16`. */
   readonly precision?: Precision | undefined;
   /** `time`, `energy`, `cost`, or weights such as `time=0.7,energy=0.3`. */
@@ -47,6 +50,9 @@ export interface Problem {
   readonly problem: PlanProblem;
   readonly warnings: readonly string[];
 }
+
+/** Names of the stack profiles that ship. */
+export const STACKS: readonly string[] = listStacks();
 
 export const PRECISIONS: readonly Precision[] = ['fp32', 'tf32', 'fp16', 'bf16', 'fp8'];
 
@@ -98,7 +104,8 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
   const { graph, segmentation } = model;
   const { phase } = graph;
   const precision = options.precision ?? 'bf16';
-  const book = new StrategyBook(graph, segmentation, cluster, { phase, precision });
+  const stack = loadStack(options.stack);
+  const book = new StrategyBook(graph, segmentation, cluster, { phase, precision, stack });
   const devices = cluster.deviceCount;
   const globalBatch = options.batch ?? defaultGlobalBatch(devices, graph.sequenceLength, phase);
   const { parameters, expertParameters } = countParameters(book);
@@ -109,6 +116,7 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
     devices,
     phase,
     precision,
+    stack,
     globalBatch,
     sequenceLength: graph.sequenceLength,
     objective: parseObjective(options.objective ?? 'time'),

@@ -18,6 +18,8 @@ export interface SimulateOptions {
   readonly strict?: boolean | undefined;
   /** Price on this cluster instead of the plan's. */
   readonly cluster?: string | undefined;
+  /** Price with this stack profile instead of the plan's. */
+  readonly stack?: string | undefined;
   /** Record the time line. */
   readonly trace?: boolean | undefined;
 }
@@ -49,6 +51,7 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
     devices: plan.cluster.devices,
     batch: plan.globalBatch,
     precision: plan.precision,
+    stack: options.stack ?? plan.stack,
     objective: plan.objective,
   });
   const candidate = candidateOf(plan, model.graph, model.segmentation, planPath);

@@ -3,7 +3,15 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { CommandModule } from 'yargs';
 import type { PlanRequest } from '../api/index.js';
-import { METHODS, PRECISIONS, parseObjective, planTable, writePlanFiles } from '../api/index.js';
+import {
+  DEFAULT_STACK,
+  METHODS,
+  PRECISIONS,
+  STACKS,
+  parseObjective,
+  planTable,
+  writePlanFiles,
+} from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { checkWritableFolder } from '../util/files.js';
 import { formatSeconds } from '../util/format.js';
@@ -34,6 +42,7 @@ type Args = CommonArgs &
     batch?: string;
     phase?: string;
     precision: string;
+    stack: string;
     objective: string;
     method: string;
     budget: string;
@@ -63,6 +72,7 @@ export const planCommand: CommandModule<object, Args> = {
       .option('batch', text('global batch in sequences; default about 4M tokens'))
       .option('phase', text('train or inference; default inference for graphs with a key-value cache'))
       .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
+      .option('stack', text(`stack profile: ${STACKS.join(', ')}, or a YAML file`, DEFAULT_STACK))
       .option('objective', text('time, energy, cost, or weights: time=0.7,energy=0.3', 'time'))
       .option('method', text(`search method: ${METHODS.join(', ')}`, 'auto'))
       .option('budget', text('search budget: seconds (10s), evaluations (2000ev) or both', '10s'))
@@ -122,6 +132,7 @@ function requestOf(args: Args): PlanRequest {
     seq: positiveInteger(args.seq, '--seq'),
     bind: parseBindings(args.bind),
     phase: args.phase === undefined ? undefined : oneOf(args.phase, PHASES, '--phase'),
+    stack: args.stack,
     precision: oneOf(args.precision, PRECISIONS, '--precision'),
     objective: args.objective,
     strict: args.strict,

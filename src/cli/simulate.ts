@@ -8,7 +8,8 @@ import { parseBindings, positiveInteger, required, text, withCommon, withModel }
 import { onInterrupt } from './interrupt.js';
 import { print, printJson, printWarnings } from './output.js';
 
-type Args = CommonArgs & ModelArgs & { model?: string; plan?: string; cluster?: string; trace?: string };
+type Args = CommonArgs &
+  ModelArgs & { model?: string; plan?: string; cluster?: string; stack?: string; trace?: string };
 
 const USAGE = 'simulate <model.onnx> <plan.json>';
 
@@ -25,6 +26,7 @@ export const simulateCommand: CommandModule<object, Args> = {
       ),
     )
       .option('cluster', text("another cluster than the plan's: preset or YAML file"))
+      .option('stack', text("another stack profile than the plan's: name or YAML file"))
       .option('trace', text('write the time line here, for ui.perfetto.dev'))
       .epilogue(
         [
@@ -42,6 +44,7 @@ export const simulateCommand: CommandModule<object, Args> = {
       bind: parseBindings(args.bind),
       strict: args.strict,
       cluster: args.cluster,
+      stack: args.stack,
       trace: args.trace !== undefined,
     });
     if (args.trace !== undefined && result.trace !== null) {

@@ -22,6 +22,9 @@ export function readYaml(path: string): unknown {
   }
 }
 
+/** Folders of presets under `src/data`. */
+export type PresetKind = 'devices' | 'clusters' | 'stacks';
+
 /** Preset files of one data folder, read when first asked for: the data ships with the package and does not change under us. */
 export class PresetFolder {
   /** Names in alphabetical order. */
@@ -30,7 +33,7 @@ export class PresetFolder {
   private readonly documents = new Map<string, unknown>();
   private aliases: Map<string, string> | null = null;
 
-  constructor(folder: 'devices' | 'clusters') {
+  constructor(folder: PresetKind) {
     this.root = fileURLToPath(dataPath(`${folder}/`));
     this.names = readdirSync(this.root)
       .filter((file) => file.endsWith('.yaml'))
@@ -73,7 +76,7 @@ export class PresetFolder {
 
 const folders = new Map<string, PresetFolder>();
 
-export function presetFolder(folder: 'devices' | 'clusters'): PresetFolder {
+export function presetFolder(folder: PresetKind): PresetFolder {
   let known = folders.get(folder);
   if (known === undefined) {
     known = new PresetFolder(folder);
@@ -84,7 +87,7 @@ export function presetFolder(folder: 'devices' | 'clusters'): PresetFolder {
 
 /** Preset name behind what the user wrote, on the command line or in a file (`code`); an error with near names otherwise. */
 export function resolvePreset(
-  folder: 'devices' | 'clusters',
+  folder: PresetKind,
   name: string,
   where: string,
   code: 'usage' | 'input' = 'usage',
@@ -92,7 +95,7 @@ export function resolvePreset(
   const presets = presetFolder(folder);
   const found = presets.find(name);
   if (found !== undefined) return found;
-  const what = folder === 'devices' ? 'device' : 'cluster';
+  const what = folder.slice(0, -1);
   const near = nearNames(name, [...presets.byAlias().keys()])
     .map((alias) => presets.byAlias().get(alias)!)
     .filter((preset, i, all) => all.indexOf(preset) === i);

@@ -128,6 +128,33 @@ export function attentionTimeSec(
 }
 
 /**
+ * Seconds of attention in separate kernels, as before FlashAttention: products in batches, scores written to memory,
+ * masked and softmaxed in one kernel, dropped out in another. Masked scores are worked out like any other.
+ */
+export function unfusedAttentionTimeSec(
+  device: Device,
+  precision: Precision,
+  batch: number,
+  heads: number,
+  queries: number,
+  keys: number,
+  headDim: number,
+  backward = false,
+): number {
+  if (batch <= 0 || heads <= 0 || queries <= 0 || keys <= 0 || headDim <= 0) return 0;
+  const asked = precision === 'fp8' || precision === 'fp4' || precision === 'int8' ? 'bf16' : precision;
+  const products = batch * heads;
+  const scores = products * queries * keys;
+  const scoreProduct = gemmTimeSec(device, asked, products, queries, keys, headDim);
+  const valueProduct = gemmTimeSec(device, asked, products, queries, headDim, keys);
+  const bytes = PRECISION_BYTES[device.runsAs[asked]];
+  // Softmax reads and writes the scores (backward: reads two, writes one); dropout moves them once more with a byte of mask.
+  const softmaxSec = memoryBoundTimeSec(device, (backward ? 3 : 2) * bytes * scores);
+  const dropoutSec = memoryBoundTimeSec(device, (2 * bytes + 1) * scores);
+  return (backward ? 2 : 1) * (scoreProduct + valueProduct) + softmaxSec + dropoutSec;
+}
+
+/**
  * Seconds of one kernel that reads and writes `bytes` in all. The launch is the achievable-bandwidth curve: a kernel
  * of 1 MB reaches a tenth of what a long one does on an H100, one of 100 MB nine tenths.
  */

@@ -3,4 +3,5 @@ export * from './collective.js';
 export * from './compute.js';
 export * from './energy.js';
 export * from './memory.js';
+export * from './stack.js';
 export * from './types.js';

@@ -41,6 +41,7 @@ export interface PlanSetting {
   readonly devices: number;
   readonly phase: Phase;
   readonly precision: Precision;
+  readonly stack: { readonly name: string };
   readonly globalBatch: number;
   readonly sequenceLength: number;
   readonly forwardFlopPerSequence: number;
@@ -95,6 +96,7 @@ export function buildPlan(
     cluster: { name: cluster.name, devices: setting.devices, digest: clusterDigest(cluster) },
     phase: setting.phase,
     precision: setting.precision,
+    stack: setting.stack.name,
     objective: origin.objective,
     sequenceLength: setting.sequenceLength,
     globalBatch: setting.globalBatch,

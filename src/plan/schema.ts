@@ -40,6 +40,7 @@ const breakdown = object(
     bubbleSec: quantity('Waiting for other stages.'),
     dataParallelExposedSec: quantity('Gradient reduction and parameter gathers that no compute hides.'),
     optimizerSec: quantity(),
+    overheadSec: quantity('Host time that no device work hides.'),
   },
   'Where the step goes on the critical pipeline rank; the parts add up to stepTimeSec.',
 );
@@ -69,6 +70,7 @@ export const PLAN_SHAPE: Shape = object({
   cluster: object({ name: text(), devices: integer(1), digest: text('SHA-256 of the cluster as priced.') }),
   phase: choice(['train', 'inference']),
   precision: choice(['fp32', 'tf32', 'fp16', 'bf16', 'fp8']),
+  stack: text('Stack profile that it was priced with.'),
   objective: text(),
   sequenceLength: integer(1),
   globalBatch: integer(1, 'Sequences per step.'),

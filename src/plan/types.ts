@@ -49,6 +49,8 @@ export interface TimeBreakdown {
   /** Gradient reduction and parameter gathers not hidden behind compute. */
   dataParallelExposedSec: number;
   optimizerSec: number;
+  /** Host time between kernels, microbatches and steps that no device work hides. */
+  overheadSec: number;
 }
 
 /** Peak bytes of one device of a pipeline rank, by what holds them; the parts add up to `totalBytes`. */
@@ -117,6 +119,8 @@ export interface Plan {
   cluster: { name: string; devices: number; digest: string };
   phase: Phase;
   precision: Precision;
+  /** Stack profile that it was priced with. */
+  stack: string;
   objective: string;
   sequenceLength: number;
   globalBatch: number;

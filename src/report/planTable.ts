@@ -96,6 +96,7 @@ const TIME_NAMES: readonly [keyof TimeBreakdown, string][] = [
   ['bubbleSec', 'bubble'],
   ['dataParallelExposedSec', 'data parallel, exposed'],
   ['optimizerSec', 'optimizer'],
+  ['overheadSec', 'host overhead'],
 ];
 
 /** Parts of the step that take any time. */

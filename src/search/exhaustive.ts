@@ -154,7 +154,7 @@ class Enumeration {
           least = Math.min(least, costs.savedBytes[policy][k]);
         saved += least;
       }
-      const state = stateBytesOf(problem.precision, problem.phase, 3);
+      const state = stateBytesOf(problem, 3);
       const perParameter = state.param + state.grad + state.optimizer;
       const { pp, tp, cp, dp, ep, etp } = mesh;
       const expertCopies = (dp * cp * tp) / (ep * etp);

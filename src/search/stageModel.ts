@@ -8,7 +8,6 @@ import { inFlightChunks } from '../parallel/schedule.js';
 import { expertShards, microbatchesOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import { Layout } from '../simulate/layout.js';
-import { DEFAULT_OVERLAP } from '../simulate/overlap.js';
 import { stateBytesOf } from '../simulate/state.js';
 import { TableCache } from '../simulate/table.js';
 import type { PolicyView, TableView } from '../simulate/table.js';
@@ -32,7 +31,7 @@ export class StageModel implements ChainCosts {
   private boundMemory = true;
 
   constructor(private readonly problem: PlanProblem) {
-    this.tables = new TableCache(problem.costs, problem.segmentation, problem.phase, DEFAULT_OVERLAP);
+    this.tables = new TableCache(problem.costs, problem.segmentation, problem.phase, problem.stack);
     this.layout = new Layout(problem.cluster);
     this.train = problem.phase === 'train';
   }
@@ -68,7 +67,7 @@ export class StageModel implements ChainCosts {
       const { reservedBytes } = problem.cluster.groups[group].device;
       this.capacityBytes[r] = (layout.capacityBytes[r] - reservedBytes - spareBytes) / vpp;
     }
-    const state = stateBytesOf(problem.precision, problem.phase, d.zeroStage);
+    const state = stateBytesOf(problem, d.zeroStage);
     const zero = train ? d.zeroStage : 0;
     const bytes = (shards: number): number =>
       state.param / (zero >= 3 ? shards : 1) +

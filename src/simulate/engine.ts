@@ -13,8 +13,6 @@
 import type { Candidate } from '../plan/types.js';
 import { EventHeap } from './eventHeap.js';
 import { StageLoad } from './load.js';
-import { DEFAULT_OVERLAP } from './overlap.js';
-import type { OverlapProfile } from './overlap.js';
 import {
   STREAM_COLLECTIVE,
   STREAM_COMPUTE,
@@ -52,8 +50,8 @@ export interface Engine {
   run(candidate: Candidate, record?: boolean): EngineRun;
 }
 
-export function createEngine(problem: PlanProblem, overlap: OverlapProfile = DEFAULT_OVERLAP): Engine {
-  return new PipelineEngine(problem, overlap);
+export function createEngine(problem: PlanProblem): Engine {
+  return new PipelineEngine(problem);
 }
 
 // Event kinds, the low bits of a payload; the high bits are a rank, or a virtual stage for arrivals.
@@ -98,11 +96,8 @@ class PipelineEngine implements Engine {
   private peakBytes = new Float64Array(0);
   private peakAt = new Float64Array(0);
 
-  constructor(
-    private readonly problem: PlanProblem,
-    private readonly overlap: OverlapProfile,
-  ) {
-    this.load = new StageLoad(problem, overlap);
+  constructor(private readonly problem: PlanProblem) {
+    this.load = new StageLoad(problem);
   }
 
   run(c: Candidate, record = false): EngineRun {
@@ -233,7 +228,7 @@ class PipelineEngine implements Engine {
         : (load.denseParameters[v] + load.expertParameters[v]) / held;
     const sec = load.reduceSec[r] * share;
     if (sec <= 0) return;
-    const under = this.overlap.gradientsUnderBackward * load.backwardSec[v];
+    const under = this.problem.stack.gradientsUnderBackward * load.backwardSec[v];
     const start = Math.max(this.reduceFree[r], this.now - under);
     this.reduceFree[r] = start + sec;
     if (this.timeline !== null)
@@ -262,7 +257,7 @@ class PipelineEngine implements Engine {
       // Reductions go on after the last backward; tied sums queue behind them on the same stream.
       const late = Math.max(0, this.reduceFree[r] - this.lastTaskEnd[r]);
       const ready = (tied ? meet + tiedSec : this.lastTaskEnd[r]) + late;
-      finishSec[r] = ready + load.optimizerSec[r];
+      finishSec[r] = ready + load.optimizerSec[r] + this.problem.stack.stepOverheadSec;
       if (timeline === null) continue;
       if (tied) timeline.add(r, STREAM_DATA_PARALLEL, WORK_SUM_TIED, -1, -1, ready - tiedSec, ready);
       timeline.add(r, STREAM_COMPUTE, WORK_OPTIMIZER, -1, -1, ready, finishSec[r]);
@@ -311,7 +306,7 @@ class PipelineEngine implements Engine {
   /** Parts of every task: kernels with recomputation, exposed collectives, exposed ZeRO traffic. */
   private splitTasks(c: Candidate): void {
     const { load, partSec } = this;
-    const { tpExposed, cpExposed, epExposed } = this.overlap;
+    const { tpExposed, cpExposed, epExposed } = this.problem.stack;
     for (let v = 0; v < load.virtualStages; v++) {
       const costs = load.tableOf[v % load.pp].costs;
       const classes = this.problem.segmentation.segmentClass;

@@ -8,13 +8,11 @@ import { planBound } from './bound.js';
 import { EnergyMeter } from './power.js';
 import { StageLoad } from './load.js';
 import { emptyMemory, rankMemory } from './memory.js';
-import { DEFAULT_OVERLAP } from './overlap.js';
-import type { OverlapProfile } from './overlap.js';
 import { PipelineTimer } from './pipeline.js';
 import type { Estimate, PlanProblem, Simulator } from './types.js';
 
-export function createSimulator(problem: PlanProblem, overlap: OverlapProfile = DEFAULT_OVERLAP): Simulator {
-  return new Estimator(problem, overlap);
+export function createSimulator(problem: PlanProblem): Simulator {
+  return new Estimator(problem);
 }
 
 /** A result to reuse between calls; its per-rank memory grows on demand. */
@@ -32,6 +30,7 @@ export function createEstimate(): Estimate {
       bubbleSec: 0,
       dataParallelExposedSec: 0,
       optimizerSec: 0,
+      overheadSec: 0,
     },
     tokensPerSec: 0,
     mfu: 0,
@@ -55,11 +54,8 @@ class Estimator implements Simulator {
   private readonly energy: EnergyMeter;
   private readonly peakFlopPerSec: number;
 
-  constructor(
-    readonly problem: PlanProblem,
-    overlap: OverlapProfile,
-  ) {
-    this.load = new StageLoad(problem, overlap);
+  constructor(readonly problem: PlanProblem) {
+    this.load = new StageLoad(problem);
     this.energy = new EnergyMeter(problem);
     this.peakFlopPerSec = clusterPeak(problem);
   }
@@ -94,10 +90,11 @@ class Estimator implements Simulator {
     if (load.tiedSec > 0)
       for (let r = 0; r < pp; r++) if (load.rankIsTied(r) && finish[r] > meet) meet = finish[r]!;
     const delay = this.startDelay();
+    const { stepOverheadSec, microbatchOverheadSec } = this.problem.stack;
     let step = -1;
     let critical = 0;
     for (let r = 0; r < pp; r++) {
-      const tail = delay + load.reduceExposedSec[r] + load.optimizerSec[r];
+      const tail = delay + load.reduceExposedSec[r] + load.optimizerSec[r] + stepOverheadSec;
       const end = (load.tiedSec > 0 && load.rankIsTied(r) ? meet + load.tiedSec : finish[r]) + tail;
       if (end > step) {
         step = end;
@@ -105,6 +102,7 @@ class Estimator implements Simulator {
       }
     }
     out.stepTimeSec = step;
+    out.breakdown.overheadSec = stepOverheadSec + microbatches * vpp * microbatchOverheadSec;
     this.explainRank(c, critical, step, delay, out);
   }
 
@@ -161,7 +159,8 @@ class Estimator implements Simulator {
       b.contextParallelSec +
       b.expertParallelSec +
       b.dataParallelExposedSec +
-      b.optimizerSec;
+      b.optimizerSec +
+      b.overheadSec;
     let transfers = 0;
     for (let v = 1; v < virtualStages; v++) transfers += load.transferSec[v];
     // Under 1F1B at most pp microbatches are in flight: about once every pp of them a round trip is waited for.

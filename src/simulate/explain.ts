@@ -1,10 +1,9 @@
 /** A price taken apart: rows of time, memory and energy per pipeline rank and in all. Parts add up to their totals. */
+import type { StackProfile } from '../cost/stack.js';
 import type { Candidate, MemoryBreakdown } from '../plan/types.js';
 import { devicesPerStage } from '../plan/candidate.js';
 import { createEstimate, createSimulator } from './estimate.js';
 import { StageLoad } from './load.js';
-import { DEFAULT_OVERLAP } from './overlap.js';
-import type { OverlapProfile } from './overlap.js';
 import { EnergyMeter } from './power.js';
 import type { Estimate, PlanProblem } from './types.js';
 
@@ -17,6 +16,7 @@ export interface RankTime {
   expertParallelSec: number;
   dataParallelExposedSec: number;
   optimizerSec: number;
+  overheadSec: number;
   /** Waiting: for messages, for other ranks, for the end of the step. */
   waitingSec: number;
   totalSec: number;
@@ -42,13 +42,9 @@ export interface Explanation {
 }
 
 /** Explains a legal candidate. */
-export function explain(
-  problem: PlanProblem,
-  c: Candidate,
-  overlap: OverlapProfile = DEFAULT_OVERLAP,
-): Explanation {
-  const estimate = createSimulator(problem, overlap).estimate(c, createEstimate());
-  const load = new StageLoad(problem, overlap);
+export function explain(problem: PlanProblem, c: Candidate): Explanation {
+  const estimate = createSimulator(problem).estimate(c, createEstimate());
+  const load = new StageLoad(problem);
   load.fill(c);
   const meter = new EnergyMeter(problem);
   const step = estimate.stepTimeSec;
@@ -56,7 +52,7 @@ export function explain(
     rank: r,
     deviceGroup: load.layout.deviceGroup[r],
     devices: devicesPerStage(c),
-    time: rankTime(load, c, r, step),
+    time: rankTime(load, c, r, step, problem.stack),
     memory: { ...estimate.memory[r] },
     capacityBytes: load.layout.capacityBytes[r],
     deviceJoule: devicesPerStage(c) * meter.rankJoule(load, c, r, step),
@@ -70,7 +66,14 @@ export function explain(
   };
 }
 
-function rankTime(load: StageLoad, c: Candidate, r: number, stepTimeSec: number): RankTime {
+function rankTime(
+  load: StageLoad,
+  c: Candidate,
+  r: number,
+  stepTimeSec: number,
+  stack: StackProfile,
+): RankTime {
+  const { stepOverheadSec, microbatchOverheadSec } = stack;
   const { pp, virtualStages, microbatches } = load;
   const table = load.tableOf[r];
   const time: RankTime = {
@@ -81,6 +84,7 @@ function rankTime(load: StageLoad, c: Candidate, r: number, stepTimeSec: number)
     expertParallelSec: 0,
     dataParallelExposedSec: load.reduceExposedSec[r] + (load.rankIsTied(r) ? load.tiedSec : 0),
     optimizerSec: load.optimizerSec[r],
+    overheadSec: stepOverheadSec + microbatches * load.vpp * microbatchOverheadSec,
     waitingSec: 0,
     totalSec: stepTimeSec,
   };
@@ -101,7 +105,8 @@ function rankTime(load: StageLoad, c: Candidate, r: number, stepTimeSec: number)
     time.contextParallelSec +
     time.expertParallelSec +
     time.dataParallelExposedSec +
-    time.optimizerSec;
+    time.optimizerSec +
+    time.overheadSec;
   time.waitingSec = Math.max(0, stepTimeSec - busy);
   return time;
 }

@@ -5,7 +5,5 @@ export { createEngine } from './engine.js';
 export type { Engine, EngineRun } from './engine.js';
 export { explain } from './explain.js';
 export type { Explanation, RankExplanation, RankTime } from './explain.js';
-export { DEFAULT_OVERLAP } from './overlap.js';
-export type { OverlapProfile } from './overlap.js';
 export { Timeline } from './timeline.js';
 export { chromeTrace } from './trace.js';

@@ -9,7 +9,6 @@ import { dataParallel, expertShards, microbatchesOf } from '../plan/candidate.js
 import type { Candidate } from '../plan/types.js';
 import { Layout } from './layout.js';
 import { ALL_GATHER, ALL_REDUCE, Network, POINT_TO_POINT, REDUCE_SCATTER } from './network.js';
-import type { OverlapProfile } from './overlap.js';
 import { stateBytesOf, updateBytesPerParameter } from './state.js';
 import type { StateBytes } from './state.js';
 import { TableCache } from './table.js';
@@ -60,13 +59,10 @@ export class StageLoad {
   /** All-reduce of tied parameters between the stages that hold them, after their last backward. */
   tiedSec = 0;
 
-  constructor(
-    private readonly problem: PlanProblem,
-    private readonly overlap: OverlapProfile,
-  ) {
+  constructor(private readonly problem: PlanProblem) {
     this.layout = new Layout(problem.cluster);
-    this.network = new Network(problem.cluster);
-    this.tables = new TableCache(problem.costs, problem.segmentation, problem.phase, overlap);
+    this.network = new Network(problem.cluster, problem.stack);
+    this.tables = new TableCache(problem.costs, problem.segmentation, problem.phase, problem.stack);
     this.tied = new TiedParameters(problem.segmentation);
   }
 
@@ -75,7 +71,7 @@ export class StageLoad {
     this.vpp = c.vpp;
     this.virtualStages = c.pp * c.vpp;
     this.microbatches = microbatchesOf(c, this.problem.globalBatch);
-    this.state = stateBytesOf(this.problem.precision, this.problem.phase, c.zeroStage);
+    this.state = stateBytesOf(this.problem, c.zeroStage);
     this.reserve();
     this.layout.place(c);
     this.pickTables(c);
@@ -116,6 +112,8 @@ export class StageLoad {
       this.rankExpertParameters[r] = 0;
     }
     this.transferSec[0] = 0;
+    // Of a microbatch's host time forward and backward pay half each.
+    const hostSec = this.problem.stack.microbatchOverheadSec / (train ? 2 : 1);
     let r = -1;
     for (let v = 0; v < virtualStages; v++) {
       r = r + 1 === pp ? 0 : r + 1;
@@ -125,9 +123,9 @@ export class StageLoad {
       const to = start[v + 1];
       const forward = table.forwardSec[to] - table.forwardSec[from];
       const recompute = train ? policy.recomputeSec[to] - policy.recomputeSec[from] : 0;
-      this.forwardSec[v] = forward;
+      this.forwardSec[v] = forward + hostSec;
       this.recomputeSec[v] = recompute;
-      this.backwardSec[v] = table.backwardSec[to] - table.backwardSec[from] + recompute;
+      this.backwardSec[v] = table.backwardSec[to] - table.backwardSec[from] + recompute + hostSec;
       this.savedBytes[v] = train ? policy.savedBytes[to] - policy.savedBytes[from] : 0;
       const dense = table.denseParameters[to] - table.denseParameters[from];
       const expert = table.expertParameters[to] - table.expertParameters[from];
@@ -157,7 +155,7 @@ export class StageLoad {
    */
   private shardEveryMicrobatch(c: Candidate): void {
     const { network, layout, state } = this;
-    const { gradientsUnderBackward, gathersUnderForward } = this.overlap;
+    const { gradientsUnderBackward, gathersUnderForward } = this.problem.stack;
     const reduces = c.zeroStage === 3 || this.microbatches > 1;
     for (let v = 0; v < this.virtualStages; v++) {
       const r = v % this.pp;
@@ -185,7 +183,7 @@ export class StageLoad {
 
   private ranks(c: Candidate): void {
     const { pp, layout, state } = this;
-    const { gathersUnderForward } = this.overlap;
+    const { gathersUnderForward } = this.problem.stack;
     const dp = dataParallel(c);
     const shardsExpert = expertShards(c);
     for (let r = 0; r < pp; r++) {
@@ -214,7 +212,8 @@ export class StageLoad {
         const device = this.problem.cluster.groups[layout.deviceGroup[r]].device;
         const owned = c.zeroStage === 0 ? dense + expert : dense / c.dpShard + expert / shardsExpert;
         this.optimizerSec[r] =
-          (owned * updateBytesPerParameter(state)) / (device.memoryBytesPerSec * device.memoryEfficiency);
+          (this.problem.stack.optimizerPasses * owned * updateBytesPerParameter(state)) /
+          (device.memoryBytesPerSec * device.memoryEfficiency);
       }
       this.reduceExposedSec[r] = this.exposedReduction(r, dense + expert);
       this.gatherExposedSec[r] = Math.max(0, this.gatherSec[r] - gathersUnderForward * this.forwardSec[r]);
@@ -228,7 +227,7 @@ export class StageLoad {
    */
   private exposedReduction(r: number, held: number): number {
     const { pp, vpp, virtualStages, backwardSec } = this;
-    const under = this.overlap.gradientsUnderBackward;
+    const under = this.problem.stack.gradientsUnderBackward;
     const total = this.reduceSec[r];
     if (total === 0) return 0;
     if (vpp === 1 || held === 0) return Math.max(0, total - under * backwardSec[r]);

@@ -1,6 +1,8 @@
 /** Collective times on this problem's cluster, remembered: a search asks for the same few groups and sizes again and again. */
 import { collectiveTimeSec } from '../cost/collective.js';
 import type { CollectiveKind } from '../cost/collective.js';
+import { levelsInJob } from '../cost/stack.js';
+import type { StackProfile } from '../cost/stack.js';
 import type { Cluster, Topology } from '../cluster/types.js';
 import type { Span } from './layout.js';
 
@@ -23,10 +25,9 @@ export class Network {
   private readonly value = new Float64Array(SLOTS);
   private oldest = 0;
 
-  constructor(cluster: Cluster) {
-    this.topologies.push({ levels: cluster.levels, deviceCount: cluster.deviceCount });
-    for (const group of cluster.groups)
-      this.topologies.push({ levels: group.levels, deviceCount: cluster.deviceCount });
+  constructor(cluster: Cluster, stack: StackProfile) {
+    for (const { levels } of [cluster, ...cluster.groups])
+      this.topologies.push({ levels: levelsInJob(levels, stack), deviceCount: cluster.deviceCount });
   }
 
   /**

@@ -3,9 +3,9 @@
  * One view per table (sharding, microbatch, device group); per view one policy view per recompute vector seen.
  */
 import { RECOMPUTE_FULL } from '../cost/types.js';
+import type { StackProfile } from '../cost/stack.js';
 import type { ClassCosts, CostProvider, Phase, ShardKey } from '../cost/types.js';
 import type { Segmentation } from '../graph/types.js';
-import type { OverlapProfile } from './overlap.js';
 import { RangeMax } from './rangeMax.js';
 
 /** Recompute vectors remembered per table before the oldest is forgotten. */
@@ -50,11 +50,11 @@ export class TableView {
     readonly costs: ClassCosts,
     private readonly segmentation: Segmentation,
     phase: Phase,
-    overlap: OverlapProfile,
+    stack: StackProfile,
   ) {
     const c = costs;
     const back = phase === 'train' ? 1 : 0;
-    const { tpExposed, cpExposed, epExposed } = overlap;
+    const { tpExposed, cpExposed, epExposed } = stack;
     const exposedForward = (k: number): number =>
       tpExposed * c.tpForwardSec[k] + cpExposed * c.cpForwardSec[k] + epExposed * c.epForwardSec[k];
     const exposedBackward = (k: number): number =>
@@ -144,7 +144,7 @@ export class TableCache {
     private readonly provider: CostProvider,
     private readonly segmentation: Segmentation,
     private readonly phase: Phase,
-    private readonly overlap: OverlapProfile,
+    private readonly stack: StackProfile,
   ) {}
 
   get(tp: number, cp: number, ep: number, etp: number, microbatch: number, deviceGroup: number): TableView {
@@ -174,7 +174,7 @@ export class TableCache {
       this.count = 0;
       free = hash(key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup);
     }
-    const view = new TableView(this.provider.costs(key), this.segmentation, this.phase, this.overlap);
+    const view = new TableView(this.provider.costs(key), this.segmentation, this.phase, this.stack);
     this.slotView[free] = view;
     this.slotKey.set([key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup], free * FIELDS);
     this.count++;

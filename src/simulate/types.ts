@@ -1,5 +1,6 @@
 /** What a plan is priced against, and the price. */
 import type { Cluster } from '../cluster/types.js';
+import type { StackProfile } from '../cost/stack.js';
 import type { CostProvider, Phase, Precision } from '../cost/types.js';
 import type { Segmentation } from '../graph/types.js';
 import type { Candidate, MemoryBreakdown, TimeBreakdown } from '../plan/types.js';
@@ -18,6 +19,8 @@ export interface PlanProblem {
   readonly devices: number;
   readonly phase: Phase;
   readonly precision: Precision;
+  /** The software that will run the plan: what it hides and what it costs. */
+  readonly stack: StackProfile;
   /** Sequences per optimizer step. */
   readonly globalBatch: number;
   readonly sequenceLength: number;

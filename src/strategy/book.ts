@@ -3,6 +3,7 @@
  * costs. Strategies are solved once per set of degrees (at a microbatch of one); their costs once per microbatch.
  */
 import type { Cluster } from '../cluster/index.js';
+import type { StackProfile } from '../cost/stack.js';
 import { RECOMPUTE_KINDS } from '../cost/types.js';
 import type { ClassCosts, CostProvider, Phase, Precision, ShardKey } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
@@ -21,6 +22,7 @@ import type { Boundary, LayerStrategy } from './solve.js';
 import { solveLayer } from './solve.js';
 
 export interface BookOptions {
+  readonly stack: StackProfile;
   readonly phase: Phase;
   readonly precision: Precision;
 }
@@ -162,7 +164,7 @@ export class StrategyBook implements CostProvider {
     const id = shardingId(key);
     let clock = this.clocks.get(id);
     if (!clock) {
-      clock = new KernelClock(this.cluster, key, this.options.precision);
+      clock = new KernelClock(this.cluster, key, this.options.precision, this.options.stack);
       this.clocks.set(id, clock);
     }
     return clock;

@@ -5,7 +5,14 @@
 import type { Cluster, Device, Topology } from '../cluster/index.js';
 import type { CollectiveCurve, CollectiveKind } from '../cost/collective.js';
 import { collectiveCurve, curveTimeSec } from '../cost/collective.js';
-import { attentionTimeSec, elementwiseTimeSec, gemmTimeSec } from '../cost/compute.js';
+import {
+  attentionTimeSec,
+  elementwiseTimeSec,
+  gemmTimeSec,
+  unfusedAttentionTimeSec,
+} from '../cost/compute.js';
+import { deviceInJob, levelsInJob } from '../cost/stack.js';
+import type { StackProfile } from '../cost/stack.js';
 import type { Precision, ShardKey } from '../cost/types.js';
 import { AXIS_BATCH, AXIS_SEQUENCE } from '../graph/index.js';
 import type { Layer, LayerBlock } from './layer.js';
@@ -48,10 +55,11 @@ export class KernelClock {
     cluster: Cluster,
     private readonly key: ShardKey,
     private readonly precision: Precision,
+    readonly stack: StackProfile,
   ) {
     const group = cluster.groups[key.deviceGroup];
-    this.device = group.device;
-    this.topology = { levels: group.levels, deviceCount: cluster.deviceCount };
+    this.device = deviceInJob(group.device, stack);
+    this.topology = { levels: levelsInJob(group.levels, stack), deviceCount: cluster.deviceCount };
   }
 
   /** A collective over the tensor-parallel group; `bytes` of the whole tensor. */
@@ -96,28 +104,46 @@ export class KernelClock {
     const { source } = block;
     if (source.kind === 'gemm' || source.kind === 'groupedGemm') {
       const extents = this.matrixExtents(layer, block, option, scale);
-      if (extents !== null) return this.matrixSec(block, extents);
+      if (extents !== null) return this.matrixSec(layer, block, extents);
     }
-    if (source.kind === 'conv') return this.matrixSec(block, this.convExtents(layer, block, option, scale));
+    if (source.kind === 'conv')
+      return this.matrixSec(layer, block, this.convExtents(layer, block, option, scale));
     if (source.kind === 'attention') return this.attentionSec(layer, block, option, scale);
     const flop = source.flop * workScale(block, option, scale);
     const bytes =
       source.kind === 'lookup'
         ? this.lookupBytes(layer, block, option, scale)
         : touchedBytes(layer, block, option, scale);
-    const forward = isView(layer, block) ? 0 : elementwiseTimeSec(this.device, bytes, flop);
+    const forward = isView(layer, block)
+      ? 0
+      : this.stack.pointwisePasses * elementwiseTimeSec(this.device, bytes, flop);
     return { forward, backwardInput: 2 * forward, backwardWeight: 0, statistics: 0 };
   }
 
-  private matrixSec(block: LayerBlock, e: MatrixExtents): BlockSeconds {
+  private matrixSec(layer: Layer, block: LayerBlock, e: MatrixExtents): BlockSeconds {
+    const precision = this.matrixPrecision(layer, block);
+    const { stack, device } = this;
+    const rate = block.source.kind === 'groupedGemm' ? stack.groupedEfficiency : 1;
+    const castSec = (elements: number): number =>
+      precision === 'fp8' && device.runsAs.fp8 === 'fp8'
+        ? (stack.fp8Passes * 3 * elements) / (device.memoryBytesPerSec * device.memoryEfficiency)
+        : 0;
+    // A cast reads 16 bits and writes 8 of each activation that goes in.
     const gemm = (batch: number, m: number, n: number, k: number): number =>
-      gemmTimeSec(this.device, this.precision, batch, m, n, k);
+      gemmTimeSec(device, precision, batch, m, n, k) / rate + castSec(batch * m * k);
     return {
       forward: gemm(e.batch, e.m, e.n, e.k),
       backwardInput: block.source.gradInputFlop > 0 ? gemm(e.batch, e.m, e.k, e.n) : 0,
       backwardWeight: block.source.gradWeightFlop > 0 ? gemm(e.batch, e.k, e.n, e.m) : 0,
       statistics: 0,
     };
+  }
+
+  /** The projection onto the vocabulary stays in 16 bits where the layers run in 8, and so do products of activations. */
+  private matrixPrecision(layer: Layer, block: LayerBlock): Precision {
+    if (this.precision !== 'fp8') return this.precision;
+    const multipliesWeights = block.inputs.some((t) => layer.tensors[t].isParameter);
+    return multipliesWeights && !layer.blocks.some((b) => b.isLoss) ? 'fp8' : 'bf16';
   }
 
   /** M indexes the first operand and the output, N the second and the output, K both operands; the rest is a batch. */
@@ -153,7 +179,7 @@ export class KernelClock {
     if (isExpertBlock(block)) {
       // Which operand holds the tokens is told by the parameter: tokens are spread evenly over the experts of a rank.
       if (layer.tensors[block.inputs[a]].isParameter) [e.m, e.n] = [e.n, e.m];
-      e.m = Math.max(1, (e.m * e.batch) / experts);
+      e.m = Math.max(1, (e.m * e.batch * this.stack.expertImbalance) / experts);
       e.batch = experts;
     }
     return e;
@@ -172,6 +198,12 @@ export class KernelClock {
   private attentionSec(layer: Layer, block: LayerBlock, option: BlockOption, scale: RankScale): BlockSeconds {
     const shape = attentionShape(layer, block, option, scale);
     const args = [shape.batch, shape.heads, shape.kvHeads, shape.queries, shape.keys, shape.headDim] as const;
+    if (this.stack.attention === 'unfused') {
+      const { batch, heads, queries, keys, headDim } = shape;
+      const sec = (backward: boolean): number =>
+        unfusedAttentionTimeSec(this.device, this.precision, batch, heads, queries, keys, headDim, backward);
+      return { forward: sec(false), backwardInput: sec(true), backwardWeight: 0, statistics: 0 };
+    }
     const causal = block.source.causal;
     return {
       forward: attentionTimeSec(this.device, this.precision, ...args, causal),

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { analyzeModel, openModel } from '../../src/api/problem.js';
 import type { AnalyzedModel } from '../../src/api/problem.js';
 import { loadCluster } from '../../src/cluster/index.js';
+import { loadStack } from '../../src/cost/stack.js';
 import type { ShardKey } from '../../src/cost/types.js';
 import { readModel } from '../../src/model/index.js';
 import { StrategyBook, roleName, tensorLayouts } from '../../src/strategy/index.js';
@@ -22,7 +23,11 @@ const keyOf = (tp: number, more: Partial<ShardKey> = {}): ShardKey => ({
 
 function bookOf(model: AnalyzedModel, devices = 64): StrategyBook {
   const cluster = loadCluster('h100-sxm', devices);
-  return new StrategyBook(model.graph, model.segmentation, cluster, { phase: 'train', precision: 'bf16' });
+  return new StrategyBook(model.graph, model.segmentation, cluster, {
+    phase: 'train',
+    precision: 'bf16',
+    stack: loadStack(),
+  });
 }
 
 /** Strategy of the class with most segments: the layer. */

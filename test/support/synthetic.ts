@@ -4,6 +4,7 @@
  * so that every decision of a candidate has an effect.
  */
 import { loadCluster } from '../../src/cluster/index.js';
+import { loadStack } from '../../src/cost/stack.js';
 import type { Cluster } from '../../src/cluster/index.js';
 import type { ClassCosts, CostProvider, Phase, ShardKey } from '../../src/cost/types.js';
 import type { Block, Segmentation } from '../../src/graph/types.js';
@@ -55,6 +56,7 @@ export function syntheticProblem(options: SyntheticOptions = {}): PlanProblem {
     devices,
     phase,
     precision: 'bf16',
+    stack: loadStack(),
     globalBatch: options.globalBatch ?? 512,
     sequenceLength,
     objective: { time: 1, energy: 0, cost: 0 },

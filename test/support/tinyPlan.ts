@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { loadCluster } from '../../src/cluster/index.js';
+import { loadStack } from '../../src/cost/stack.js';
 import type { ClassCosts, ShardKey } from '../../src/cost/types.js';
 import { TensorRole } from '../../src/graph/types.js';
 import type { Block, Graph, Segmentation } from '../../src/graph/types.js';
@@ -143,6 +144,7 @@ export function tinyProblem(ops = 12, devices = 8): PlanProblem {
     devices,
     phase: 'train',
     precision: 'bf16',
+    stack: loadStack(),
     globalBatch: 32,
     sequenceLength: 8,
     objective: { time: 1, energy: 0, cost: 0 },
