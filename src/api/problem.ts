@@ -54,7 +54,7 @@ export interface Problem {
 /** Names of the stack profiles that ship. */
 export const STACKS: readonly string[] = listStacks();
 
-export const PRECISIONS: readonly Precision[] = ['fp32', 'tf32', 'fp16', 'bf16', 'fp8'];
+export const PRECISIONS: readonly Precision[] = ['fp32', 'tf32', 'fp16', 'bf16', 'fp8', 'fp4'];
 
 type ModelOptions = Pick<ProblemOptions, 'seq' | 'bind' | 'strict' | 'phase'>;
 

@@ -132,9 +132,10 @@ export function levelsInJob(levels: readonly Level[], stack: StackProfile): read
 
 /** A device with the rates that its matrix units sustain under a stack. */
 export function deviceInJob(device: Device, stack: StackProfile): Device {
+  const narrow: readonly string[] = ['fp8', 'fp4'];
   const rates = { ...device.achievableFlopPerSec };
   for (const precision of Object.keys(rates) as (keyof typeof rates)[]) {
-    const fp8 = device.runsAs[precision] === 'fp8' ? stack.fp8Efficiency : 1;
+    const fp8 = narrow.includes(device.runsAs[precision]) ? stack.fp8Efficiency : 1;
     rates[precision] *= stack.matrixEfficiency * fp8;
   }
   const { attention } = device;

@@ -69,6 +69,6 @@ export interface CostProvider {
 }
 
 /** Numeric training (or inference) precision. */
-export type Precision = 'fp32' | 'tf32' | 'fp16' | 'bf16' | 'fp8';
+export type Precision = 'fp32' | 'tf32' | 'fp16' | 'bf16' | 'fp8' | 'fp4';
 
 export type Phase = 'train' | 'inference';

@@ -69,7 +69,7 @@ export const PLAN_SHAPE: Shape = object({
   }),
   cluster: object({ name: text(), devices: integer(1), digest: text('SHA-256 of the cluster as priced.') }),
   phase: choice(['train', 'inference']),
-  precision: choice(['fp32', 'tf32', 'fp16', 'bf16', 'fp8']),
+  precision: choice(['fp32', 'tf32', 'fp16', 'bf16', 'fp8', 'fp4']),
   stack: text('Stack profile that it was priced with.'),
   objective: text(),
   sequenceLength: integer(1),

@@ -111,7 +111,11 @@ function parametersPerRank(
 function bytesPerParameter(plan: Plan): { parameter: number; gradient: number; optimizer: number } {
   const wide = plan.precision === 'fp32' || plan.precision === 'tf32';
   if (plan.phase === 'inference')
-    return { parameter: wide ? 4 : plan.precision === 'fp8' ? 1 : 2, gradient: 0, optimizer: 0 };
+    return {
+      parameter: wide ? 4 : plan.precision === 'fp8' || plan.precision === 'fp4' ? 1 : 2,
+      gradient: 0,
+      optimizer: 0,
+    };
   if (wide) return { parameter: 4, gradient: 4, optimizer: 8 };
   return { parameter: 2, gradient: plan.zeroStage === 3 ? 2 : 4, optimizer: 12 };
 }

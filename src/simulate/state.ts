@@ -8,6 +8,9 @@ export type { StateBytes } from '../parallel/zero.js';
 
 const WEIGHTS: readonly StateBytes[] = [1, 2, 4].map((param) => ({ param, grad: 0, optimizer: 0 }));
 
+/** Matmuls in 8 bits or fewer; inference keeps the weights in 8. */
+const isNarrow = (precision: Precision): boolean => precision === 'fp8' || precision === 'fp4';
+
 /** What state sizes depend on; a `PlanProblem` fits. */
 interface Setting {
   readonly precision: Precision;
@@ -22,7 +25,7 @@ interface Setting {
  */
 export function stateBytesOf({ precision, phase, stack }: Setting, zeroStage: number): StateBytes {
   const full = precision === 'fp32' || precision === 'tf32';
-  if (phase === 'inference') return full ? WEIGHTS[2] : precision === 'fp8' ? WEIGHTS[0] : WEIGHTS[1];
+  if (phase === 'inference') return full ? WEIGHTS[2] : isNarrow(precision) ? WEIGHTS[0] : WEIGHTS[1];
   if (full) return FP32_ADAM;
   if (stack.gradientBytes > 0) return stack.gradientBytes > 2 ? MIXED_ADAM_FP32_GRAD : MIXED_ADAM;
   return zeroStage === 3 ? MIXED_ADAM : MIXED_ADAM_FP32_GRAD;

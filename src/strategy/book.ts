@@ -42,6 +42,7 @@ export const FLOAT_BYTES: Readonly<Record<Precision, number>> = {
   fp16: 2,
   bf16: 2,
   fp8: 2,
+  fp4: 2,
 };
 
 /** What a strategy depends on: the key without its microbatch. */

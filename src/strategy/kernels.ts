@@ -41,6 +41,9 @@ interface MatrixExtents {
 /** fp32 maximum and sum of a row. */
 const STATISTICS_BYTES = 8;
 
+/** Formats of 8 bits and fewer: only matmuls with weights run in them. */
+const isNarrow = (precision: Precision | 'int8'): boolean => precision === 'fp8' || precision === 'fp4';
+
 /** Cost of each collective over one axis, made when first asked for. */
 type AxisCurves = Partial<Record<CollectiveKind, CollectiveCurve>>;
 
@@ -125,7 +128,7 @@ export class KernelClock {
     const { stack, device } = this;
     const rate = block.source.kind === 'groupedGemm' ? stack.groupedEfficiency : 1;
     const castSec = (elements: number): number =>
-      precision === 'fp8' && device.runsAs.fp8 === 'fp8'
+      isNarrow(device.runsAs[precision])
         ? (stack.fp8Passes * 3 * elements) / (device.memoryBytesPerSec * device.memoryEfficiency)
         : 0;
     // A cast reads 16 bits and writes 8 of each activation that goes in.
@@ -141,9 +144,9 @@ export class KernelClock {
 
   /** The projection onto the vocabulary stays in 16 bits where the layers run in 8, and so do products of activations. */
   private matrixPrecision(layer: Layer, block: LayerBlock): Precision {
-    if (this.precision !== 'fp8') return this.precision;
+    if (!isNarrow(this.precision)) return this.precision;
     const multipliesWeights = block.inputs.some((t) => layer.tensors[t].isParameter);
-    return multipliesWeights && !layer.blocks.some((b) => b.isLoss) ? 'fp8' : 'bf16';
+    return multipliesWeights && !layer.blocks.some((b) => b.isLoss) ? this.precision : 'bf16';
   }
 
   /** M indexes the first operand and the output, N the second and the output, K both operands; the rest is a batch. */
