@@ -238,6 +238,7 @@ class PipelineEngine implements Engine {
   private hold(r: number, bytes: number): void {
     const held = this.heldBytes[r] + bytes;
     this.heldBytes[r] = held;
+    if (this.timeline !== null) this.timeline.hold(r, this.now, held);
     if (held > this.peakBytes[r]) {
       this.peakBytes[r] = held;
       this.peakAt[r] = this.now;

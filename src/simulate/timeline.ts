@@ -1,4 +1,4 @@
-/** What an engine run did, interval by interval: columns that grow, read by traces and tests. */
+/** What an engine run did: intervals, and how many bytes of activations each rank held; columns that grow. */
 
 /** Streams of one pipeline rank. */
 export const STREAM_COMPUTE = 0;
@@ -33,6 +33,12 @@ export class Timeline {
   startSec = new Float64Array(1024);
   endSec = new Float64Array(1024);
 
+  /** Change i of a rank's saved activations, i < holdCount, in order of time. */
+  holdCount = 0;
+  holdRank = new Int32Array(1024);
+  holdSec = new Float64Array(1024);
+  heldBytes = new Float64Array(1024);
+
   add(
     rank: number,
     stream: number,
@@ -52,6 +58,20 @@ export class Timeline {
     this.microbatch[i] = microbatch;
     this.startSec[i] = startSec;
     this.endSec[i] = endSec;
+  }
+
+  /** Rank holds this many bytes of saved activations from this time on. */
+  hold(rank: number, timeSec: number, bytes: number): void {
+    if (this.holdCount === this.holdRank.length) {
+      const size = 2 * this.holdCount;
+      this.holdRank = copyInto(this.holdRank, new Int32Array(size));
+      this.holdSec = copyInto(this.holdSec, new Float64Array(size));
+      this.heldBytes = copyInto(this.heldBytes, new Float64Array(size));
+    }
+    const i = this.holdCount++;
+    this.holdRank[i] = rank;
+    this.holdSec[i] = timeSec;
+    this.heldBytes[i] = bytes;
   }
 
   private grow(): void {
