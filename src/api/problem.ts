@@ -9,6 +9,7 @@ import type { ModelProto } from '../model/index.js';
 import { checkModel, readModel } from '../model/index.js';
 import type { Objective, PlanProblem } from '../simulate/types.js';
 import { StrategyBook } from '../strategy/index.js';
+import type { SequenceParallel } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
 import { defaultGlobalBatch } from './batch.js';
 
@@ -26,6 +27,8 @@ export interface ProblemOptions {
   readonly phase?: Phase | undefined;
   /** Stack profile: name or YAML file; default `megatron`. */
   readonly stack?: string | undefined;
+  /** Whether activations between tensor-parallel blocks are split along the sequence; default: what is faster. */
+  readonly sequenceParallel?: SequenceParallel | undefined;
   /** Default `bf16`. */
   readonly precision?: Precision | undefined;
   /** `time`, `energy`, `cost`, or weights such as `time=0.7,energy=0.3`. */
@@ -105,7 +108,12 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
   const { phase } = graph;
   const precision = options.precision ?? 'bf16';
   const stack = loadStack(options.stack);
-  const book = new StrategyBook(graph, segmentation, cluster, { phase, precision, stack });
+  const book = new StrategyBook(graph, segmentation, cluster, {
+    phase,
+    precision,
+    stack,
+    sequenceParallel: options.sequenceParallel,
+  });
   const devices = cluster.deviceCount;
   const globalBatch = options.batch ?? defaultGlobalBatch(devices, graph.sequenceLength, phase);
   const { parameters, expertParameters } = countParameters(book);

@@ -25,13 +25,23 @@ export interface BookOptions {
   readonly stack: StackProfile;
   readonly phase: Phase;
   readonly precision: Precision;
+  /**
+   * Activations between tensor-parallel blocks are split along the sequence (Korthikanti et al. 2022), or held whole by
+   * every rank; `auto` takes what is faster. A sequence that the degrees do not divide stays whole.
+   */
+  readonly sequenceParallel?: SequenceParallel | undefined;
 }
+
+export type SequenceParallel = boolean | 'auto';
 
 /**
  * The sequence layout between layers is taken when it costs at most this much more than the replicated one: it keeps
  * 1/tp of the residual stream's activations, which a time-only choice does not see.
  */
 const SEQUENCE_TOLERANCE = 1.1;
+
+/** Cost of a collective that a strategy may not use: above any real one, and still a number to add up. */
+const NEVER_SEC = 1e6;
 
 /** Tensor-parallel degrees beyond this are not offered: no published run goes further, and heads rarely divide. */
 const MAX_TP = 64;
@@ -178,9 +188,16 @@ export class StrategyBook implements CostProvider {
     const clock = this.clock(unit);
     const trains = this.options.phase === 'train';
     const options = this.layers.map((layer) => blockOptions(layer, key.tp, key.etp));
+    const wanted = this.options.sequenceParallel ?? 'auto';
     const boundaries: Boundary[] = ['replicated'];
-    if (key.tp > 1 && this.graph.sequenceLength % (key.tp * key.cp) === 0 && this.hasSequence)
+    if (
+      wanted !== false &&
+      key.tp > 1 &&
+      this.graph.sequenceLength % (key.tp * key.cp) === 0 &&
+      this.hasSequence
+    )
       boundaries.push('sequence');
+    if (wanted === true && boundaries.length > 1) boundaries.shift();
     let best: readonly LayerStrategy[] | null = null;
     let bestSec = Infinity;
     for (const boundary of boundaries) {
@@ -197,7 +214,9 @@ export class StrategyBook implements CostProvider {
           collectiveSec: (kind, t) =>
             kind === 'none' || kind === 'slice'
               ? 0
-              : clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t], scale)),
+              : kind === 'reduceScatter' && wanted === false
+                ? NEVER_SEC
+                : clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t], scale)),
         });
         if (strategy === null)
           throw new Error('internal: a layer has no legal sharding, not even replication');
