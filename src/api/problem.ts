@@ -1,7 +1,7 @@
 /** From a model file and a cluster to the problem that solvers work on. */
 import type { Cluster } from '../cluster/index.js';
 import { loadCluster } from '../cluster/index.js';
-import { listStacks, loadStack } from '../cost/stack.js';
+import { listStacks, loadStack, stackOn } from '../cost/stack.js';
 import type { Phase, Precision, ShardKey } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
 import { analyze } from '../graph/index.js';
@@ -107,7 +107,7 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
   const { graph, segmentation } = model;
   const { phase } = graph;
   const precision = options.precision ?? 'bf16';
-  const stack = loadStack(options.stack);
+  const stack = stackOn(loadStack(options.stack), cluster.groups[0].device);
   const book = new StrategyBook(graph, segmentation, cluster, {
     phase,
     precision,

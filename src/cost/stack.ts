@@ -31,6 +31,8 @@ export interface StackProfile {
   readonly fp8Passes: number;
   /** Host time of one block forward, seconds: a block on the device is not over sooner. */
   readonly hostSecPerBlock: number;
+  /** Host time of one collective inside a layer, seconds; counts towards the layer's host time. */
+  readonly hostSecPerCollective: number;
   /** Host time of one microbatch on one stage, and of one step, seconds: nothing hides it. */
   readonly microbatchOverheadSec: number;
   readonly stepOverheadSec: number;
@@ -53,6 +55,19 @@ export interface StackProfile {
   readonly expertImbalance: number;
   /** Passes over the optimizer's state in one update: 1 when fused. */
   readonly optimizerPasses: number;
+  /** Numbers that differ on one kind of device, by preset name: a kernel written for one generation runs worse on the next. */
+  readonly onDevice: Readonly<Record<string, StackNumbers>>;
+}
+
+/** The numbers of a profile, all or some. */
+export type StackNumbers = Partial<
+  Omit<StackProfile, 'name' | 'version' | 'description' | 'attention' | 'selectiveRecompute' | 'onDevice'>
+>;
+
+/** The profile as it holds on a device. */
+export function stackOn(stack: StackProfile, device: Pick<Device, 'name'>): StackProfile {
+  const own = stack.onDevice[device.name];
+  return own === undefined ? stack : { ...stack, ...own };
 }
 
 /** The profile planned for when none is named. */
@@ -78,6 +93,72 @@ export function listStacks(): readonly string[] {
   return presetFolder('stacks').names;
 }
 
+interface NumberField {
+  readonly min?: number;
+  readonly max: number;
+  readonly default: number;
+  readonly integer?: boolean;
+  /** Unit in the file over unit in memory: microseconds are read as seconds. */
+  readonly unit?: number;
+  /** Name in the file where it differs. */
+  readonly key?: string;
+}
+
+const FACTOR: NumberField = { min: 0.01, max: 1.5, default: 1 };
+const PASSES: NumberField = { min: 0.1, max: 20, default: 1 };
+const EXPOSED: NumberField = { max: 1, default: 1 };
+const HIDDEN: NumberField = { max: 1, default: 0 };
+const micros = (key: string): NumberField => ({ max: 60e6, default: 0, unit: 1e-6, key });
+
+/** Absent numbers are those of a stack that fuses well, hides nothing and costs the host nothing. */
+const NUMBERS = {
+  matrixEfficiency: FACTOR,
+  attentionEfficiency: FACTOR,
+  pointwisePasses: PASSES,
+  groupedEfficiency: FACTOR,
+  fp8Efficiency: FACTOR,
+  fp8Passes: { max: 20, default: 0 },
+  hostSecPerBlock: micros('hostUsPerBlock'),
+  hostSecPerCollective: micros('hostUsPerCollective'),
+  microbatchOverheadSec: micros('microbatchOverheadUs'),
+  stepOverheadSec: micros('stepOverheadUs'),
+  domainBandwidthShare: FACTOR,
+  networkBandwidthShare: FACTOR,
+  tpExposed: EXPOSED,
+  cpExposed: EXPOSED,
+  epExposed: EXPOSED,
+  gradientsUnderBackward: HIDDEN,
+  gathersUnderForward: HIDDEN,
+  gradientBytes: { max: 4, default: 0, integer: true },
+  expertImbalance: { min: 1, max: 64, default: 1 },
+  optimizerPasses: PASSES,
+} satisfies Record<string, NumberField>;
+
+type NumberName = keyof typeof NUMBERS;
+
+/** Names of the numbers, as in `StackProfile`. */
+export const STACK_NUMBERS = Object.keys(NUMBERS) as readonly NumberName[];
+
+/** Bounds and unit of a number, for what fits or edits profiles. */
+export function stackNumber(name: NumberName): { min: number; max: number; key: string; unit: number } {
+  const field: NumberField = NUMBERS[name];
+  const unit = field.unit ?? 1;
+  return { min: (field.min ?? 0) * unit, max: field.max * unit, key: field.key ?? name, unit };
+}
+
+/** Numbers of a map: all, absent ones by default, or those that are there. */
+function readNumbers(f: Fields, mode: 'all'): Record<NumberName, number>;
+function readNumbers(f: Fields, mode: 'given'): StackNumbers;
+function readNumbers(f: Fields, mode: 'all' | 'given'): StackNumbers {
+  const numbers: Partial<Record<NumberName, number>> = {};
+  for (const name of STACK_NUMBERS) {
+    const { unit = 1, key = name, ...range }: NumberField = NUMBERS[name];
+    if (mode === 'given' && !f.has(key)) continue;
+    numbers[name] = f.number(key, range) * unit;
+  }
+  return numbers;
+}
+
 /** Reads a profile; absent numbers take those of a stack that fuses well and hides nothing. */
 export function readStack(
   document: unknown,
@@ -88,34 +169,22 @@ export function readStack(
   const f = Fields.of(document, file, '', sources, `stack ${name}: `);
   f.list('aliases', []);
   f.list('matches', []);
-  const share = (field: string, fallback: number): number =>
-    f.number(field, { min: 0, max: 1, default: fallback });
-  const seconds = (field: string): number => f.number(field, { max: 60e6, default: 0 }) * 1e-6;
+  const numbers = readNumbers(f, 'all');
+  const devices = f.child('onDevice');
+  const onDevice: Record<string, StackNumbers> = {};
+  for (const device of devices?.names() ?? []) {
+    const fields = devices!.required(device);
+    onDevice[device] = readNumbers(fields, 'given');
+    fields.done();
+  }
   const stack: StackProfile = {
     name,
     version: f.string('version', 'any'),
     description: f.string('description', name),
     attention: f.oneOf('attention', ['fused', 'unfused'], 'fused'),
     selectiveRecompute: f.oneOf('selectiveRecompute', ['attention', 'pointwise'], 'attention'),
-    matrixEfficiency: f.number('matrixEfficiency', { min: 0.01, max: 1.5, default: 1 }),
-    attentionEfficiency: f.number('attentionEfficiency', { min: 0.01, max: 1.5, default: 1 }),
-    pointwisePasses: f.number('pointwisePasses', { min: 0.1, max: 20, default: 1 }),
-    groupedEfficiency: f.number('groupedEfficiency', { min: 0.01, max: 1.5, default: 1 }),
-    fp8Efficiency: f.number('fp8Efficiency', { min: 0.01, max: 1.5, default: 1 }),
-    fp8Passes: f.number('fp8Passes', { max: 20, default: 0 }),
-    hostSecPerBlock: seconds('hostUsPerBlock'),
-    microbatchOverheadSec: seconds('microbatchOverheadUs'),
-    stepOverheadSec: seconds('stepOverheadUs'),
-    domainBandwidthShare: f.number('domainBandwidthShare', { min: 0.01, max: 1.5, default: 1 }),
-    networkBandwidthShare: f.number('networkBandwidthShare', { min: 0.01, max: 1.5, default: 1 }),
-    tpExposed: share('tpExposed', 1),
-    cpExposed: share('cpExposed', 1),
-    epExposed: share('epExposed', 1),
-    gradientsUnderBackward: share('gradientsUnderBackward', 0),
-    gathersUnderForward: share('gathersUnderForward', 0),
-    gradientBytes: f.number('gradientBytes', { max: 4, integer: true, default: 0 }),
-    expertImbalance: f.number('expertImbalance', { min: 1, max: 64, default: 1 }),
-    optimizerPasses: f.number('optimizerPasses', { min: 0.1, max: 20, default: 1 }),
+    ...numbers,
+    onDevice,
   };
   f.done();
   return stack;

@@ -11,7 +11,7 @@ import {
   gemmTimeSec,
   unfusedAttentionTimeSec,
 } from '../cost/compute.js';
-import { deviceInJob, levelsInJob } from '../cost/stack.js';
+import { deviceInJob, levelsInJob, stackOn } from '../cost/stack.js';
 import type { StackProfile } from '../cost/stack.js';
 import type { Precision, ShardKey } from '../cost/types.js';
 import { AXIS_BATCH, AXIS_SEQUENCE } from '../graph/index.js';
@@ -48,6 +48,8 @@ const isNarrow = (precision: Precision | 'int8'): boolean => precision === 'fp8'
 type AxisCurves = Partial<Record<CollectiveKind, CollectiveCurve>>;
 
 export class KernelClock {
+  /** The profile as it holds on this device. */
+  readonly stack: StackProfile;
   private readonly device: Device;
   private readonly topology: Topology;
   private readonly tpCurves: AxisCurves = {};
@@ -58,11 +60,12 @@ export class KernelClock {
     cluster: Cluster,
     private readonly key: ShardKey,
     private readonly precision: Precision,
-    readonly stack: StackProfile,
+    stack: StackProfile,
   ) {
     const group = cluster.groups[key.deviceGroup];
-    this.device = deviceInJob(group.device, stack);
-    this.topology = { levels: levelsInJob(group.levels, stack), deviceCount: cluster.deviceCount };
+    this.stack = stackOn(stack, group.device);
+    this.device = deviceInJob(group.device, this.stack);
+    this.topology = { levels: levelsInJob(group.levels, this.stack), deviceCount: cluster.deviceCount };
   }
 
   /** A collective over the tensor-parallel group; `bytes` of the whole tensor. */
