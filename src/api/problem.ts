@@ -2,13 +2,13 @@
 import type { Cluster } from '../cluster/index.js';
 import { loadCluster } from '../cluster/index.js';
 import { listStacks, loadStack, stackOn } from '../cost/stack.js';
-import type { Phase, Precision, ShardKey } from '../cost/types.js';
+import type { Phase, Precision } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
 import { analyze } from '../graph/index.js';
 import type { ModelProto } from '../model/index.js';
 import { checkModel, readModel } from '../model/index.js';
 import type { Objective, PlanProblem } from '../simulate/types.js';
-import { StrategyBook } from '../strategy/index.js';
+import { modelFacts, StrategyBook } from '../strategy/index.js';
 import type { SequenceParallel } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
 import { defaultGlobalBatch } from './batch.js';
@@ -116,8 +116,6 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
   });
   const devices = cluster.deviceCount;
   const globalBatch = options.batch ?? defaultGlobalBatch(devices, graph.sequenceLength, phase);
-  const { parameters, expertParameters } = countParameters(book);
-  const work = book.workPerSequence();
   const problem: PlanProblem = {
     segmentation,
     cluster,
@@ -129,33 +127,10 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
     sequenceLength: graph.sequenceLength,
     objective: parseObjective(options.objective ?? 'time'),
     costs: book,
-    forwardFlopPerSequence: work.forward,
-    backwardFlopPerSequence: phase === 'train' ? work.backward : 0,
-    parameters,
-    expertParameters,
-    maxCp: book.hasSequence && phase === 'train' ? graph.sequenceLength : 1,
-    experts: book.experts,
+    ...modelFacts(book),
     tpChoices: book.tpChoices(devices),
   };
   return { model, cluster, book, problem, warnings: [...model.warnings, ...cluster.notes] };
-}
-
-const UNSHARDED: ShardKey = { tp: 1, cp: 1, ep: 1, etp: 1, microbatch: 1, deviceGroup: 0 };
-
-function countParameters(book: StrategyBook): { parameters: number; expertParameters: number } {
-  const costs = book.costs(UNSHARDED);
-  const { classSize, sharedParameter, sharedStart } = book.segmentation;
-  let dense = 0;
-  let expertParameters = 0;
-  classSize.forEach((size, c) => {
-    dense += size * costs.denseParameters[c];
-    expertParameters += size * costs.expertParameters[c];
-  });
-  // A tied weight is held by each segment that uses it but is one parameter.
-  sharedParameter.forEach((t, i) => {
-    dense -= book.graph.tensorElements[t] * (sharedStart[i + 1] - sharedStart[i] - 1);
-  });
-  return { parameters: dense + expertParameters, expertParameters };
 }
 
 /**

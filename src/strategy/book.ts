@@ -73,7 +73,15 @@ export class StrategyBook implements CostProvider {
     readonly segmentation: Segmentation,
     readonly cluster: Cluster,
     readonly options: BookOptions,
+    /** A book of the same graph whose layers, and with `keepsStrategies` whose splits, are taken over. */
+    private readonly from: { readonly book: StrategyBook; readonly keepsStrategies: boolean } | null = null,
   ) {
+    if (from !== null) {
+      this.facts = from.book.facts;
+      this.layers = from.book.layers;
+      this.traffic = from.book.traffic;
+      return;
+    }
     this.facts = graphFacts(graph, segmentation);
     this.layers = Array.from({ length: segmentation.classCount }, (_, c) => {
       const layer = extractLayer(graph, segmentation, this.facts, c);
@@ -82,6 +90,23 @@ export class StrategyBook implements CostProvider {
       return layer;
     });
     this.traffic = this.layers.map(expertTraffic);
+  }
+
+  /** A book of the same model on another cluster or under other options; strategies are solved anew. */
+  on(cluster: Cluster, options: BookOptions): StrategyBook {
+    return new StrategyBook(this.graph, this.segmentation, cluster, options, {
+      book: this,
+      keepsStrategies: false,
+    });
+  }
+
+  /** The strategies of this book, priced with other figures of the same hardware or software: for fits and what-ifs. */
+  repriced(cluster: Cluster, stack: StackProfile): StrategyBook {
+    const options = { ...this.options, stack };
+    return new StrategyBook(this.graph, this.segmentation, cluster, options, {
+      book: this,
+      keepsStrategies: true,
+    });
   }
 
   /** Layer classes with their refined factors, for descriptions of a strategy. */
@@ -123,7 +148,7 @@ export class StrategyBook implements CostProvider {
   }
 
   /** True when more than half of the parameters are divided in `tp`. */
-  private splitsWeights(tp: number): boolean {
+  splitsWeights(tp: number): boolean {
     let split = 0;
     let total = 0;
     this.layers.forEach((layer, c) => {
@@ -143,6 +168,7 @@ export class StrategyBook implements CostProvider {
 
   /** The chosen strategy of every class. */
   strategies(key: ShardKey): readonly LayerStrategy[] {
+    if (this.from?.keepsStrategies === true) return this.from.book.strategies(key);
     const id = shardingId(key);
     let found = this.strategyCache.get(id);
     if (!found) {

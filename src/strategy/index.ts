@@ -4,3 +4,5 @@ export type { BookOptions, SequenceParallel } from './book.js';
 export { describeStrategy, roleName, tensorLayouts } from './shardings.js';
 export type { ShardingAxis, TensorLayout } from './shardings.js';
 export type { Boundary, LayerCollective, LayerStrategy } from './solve.js';
+export { modelFacts } from './facts.js';
+export type { ModelFacts } from './facts.js';

@@ -30,3 +30,10 @@ export function gatedMlp(b: GraphBuilder, x: string, name: string, config: ArchC
   const up = linear(b, x, `${name}.up_proj`, hidden, ffn, ffnBias);
   return linear(b, b.op('Mul', [gate, up]), `${name}.down_proj`, ffn, hidden, ffnBias);
 }
+
+/** `down(act(up x))` of inner width `ffn`. */
+export function plainMlp(b: GraphBuilder, x: string, name: string, config: ArchConfig, ffn: number): string {
+  const { hidden, activation, ffnBias } = config;
+  const up = activate(b, linear(b, x, `${name}.up_proj`, hidden, ffn, ffnBias), activation);
+  return linear(b, up, `${name}.down_proj`, ffn, hidden, ffnBias);
+}
