@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { loadCluster } from '../cluster/index.js';
 import { candidateOf } from '../plan/candidateOf.js';
 import { decodePlan, validatePlan } from '../plan/index.js';
+import { counters } from '../simulate/counters.js';
 import { createEngine } from '../simulate/engine.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import { chromeTrace } from '../simulate/trace.js';
@@ -84,7 +85,14 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
       faults: options.cluster === undefined ? faults : [],
       warnings: problem.warnings,
     },
-    trace: run.timeline === null ? null : chromeTrace(run),
+    trace:
+      run.timeline === null
+        ? null
+        : chromeTrace(
+            run,
+            `one step of ${plan.model.name} on ${plan.cluster.devices} devices`,
+            counters(problem.problem, candidate, run),
+          ),
   };
 }
 

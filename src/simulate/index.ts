@@ -6,4 +6,6 @@ export type { Engine, EngineRun } from './engine.js';
 export { explain } from './explain.js';
 export type { Explanation, RankExplanation, RankTime } from './explain.js';
 export { Timeline } from './timeline.js';
+export { counters } from './counters.js';
+export type { RankCounters, StepFunction } from './counters.js';
 export { chromeTrace } from './trace.js';

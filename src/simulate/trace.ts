@@ -1,10 +1,13 @@
 /**
  * An engine run as a trace that Perfetto and chrome://tracing open (Trace Event Format, JSON): a process per pipeline
  * rank, a thread per stream, a complete event (`X`) per interval, a flow arrow (`s`, `f`) per message from the task that
- * made it to the task that waited for it.
+ * made it to the task that waited for it, counters (`C`) of memory and power. Complete events of a thread never overlap.
  */
+import type { RankCounters, StepFunction } from './counters.js';
 import type { EngineRun } from './engine.js';
 import {
+  STREAM_COLLECTIVE,
+  STREAM_DATA_PARALLEL,
   STREAM_TRANSFER,
   WORK_BACKWARD,
   WORK_FORWARD,
@@ -14,7 +17,9 @@ import {
 import type { Timeline } from './timeline.js';
 import { invariant } from '../util/errors.js';
 
-const STREAM_NAMES = ['compute', 'collectives', 'data parallel', 'transfers'];
+/** What a task waits for stands under `collectives`; reductions and gathers that run beside it under `data parallel`. */
+const TRACK_NAMES = ['compute', 'collectives', 'data parallel', 'transfers'];
+const STREAM_NAMES = ['compute', 'collective', 'data parallel', 'transfer'];
 const WORK_NAMES = [
   'forward',
   'backward',
@@ -42,15 +47,21 @@ const WORK_COLOURS = [
  * text.
  *
  * @param run an engine run that recorded its timeline
+ * @param counters per pipeline rank, of the same run
  */
-export function chromeTrace(run: EngineRun, title = 'one step of a pipeline'): string {
+export function chromeTrace(
+  run: EngineRun,
+  title = 'one step of a pipeline',
+  counters: readonly RankCounters[] = [],
+): string {
   const { timeline } = run;
   invariant(timeline !== null, 'a trace needs a run that was recorded');
   const lines: string[] = [];
   for (let r = 0; r < run.rankCount; r++) {
     lines.push(metadata(r, 0, 'process_name', `pipeline rank ${r}`), sortIndex(r));
-    STREAM_NAMES.forEach((name, stream) => lines.push(metadata(r, stream, 'thread_name', name)));
+    TRACK_NAMES.forEach((name, track) => lines.push(metadata(r, track, 'thread_name', name)));
   }
+  counters.forEach((rank, r) => counterEvents(rank, r, run.stepTimeSec, lines));
   const starts = taskStarts(timeline);
   for (let i = 0; i < timeline.count; i++) {
     lines.push(interval(timeline, i));
@@ -74,17 +85,37 @@ function interval(t: Timeline, i: number): string {
   const args: Record<string, number> = {};
   if (t.virtualStage[i] >= 0) args.virtualStage = t.virtualStage[i];
   if (microbatch >= 0) args.microbatch = microbatch;
+  const start = nano(t.startSec[i]);
   return JSON.stringify({
     ph: 'X',
     pid: t.rank[i],
-    tid: t.stream[i],
+    tid: trackOf(t, i),
     name: microbatch >= 0 ? `${WORK_NAMES[work]} ${microbatch}` : WORK_NAMES[work],
     cat: STREAM_NAMES[t.stream[i]],
     cname: WORK_COLOURS[work],
-    ts: micro(t.startSec[i]),
-    dur: micro(t.endSec[i] - t.startSec[i]),
+    ts: start / 1e3,
+    // Rounded like the next event's start, so that neighbours touch and never overlap.
+    dur: (nano(t.endSec[i]) - start) / 1e3,
     args,
   });
+}
+
+function trackOf(t: Timeline, i: number): number {
+  const partOfTask = t.microbatch[i] >= 0 && t.stream[i] === STREAM_DATA_PARALLEL;
+  return partOfTask ? STREAM_COLLECTIVE : t.stream[i];
+}
+
+function counterEvents(counters: RankCounters, r: number, stepTimeSec: number, lines: string[]): void {
+  const { stateBytes: state, otherBytes: other } = counters;
+  const series = (name: string, f: StepFunction, args: (value: number) => Record<string, number>): void => {
+    const event = (sec: number, value: number): string =>
+      JSON.stringify({ ph: 'C', pid: r, tid: 0, name, ts: micro(sec), args: args(value) });
+    f.timeSec.forEach((sec, i) => lines.push(event(sec, f.value[i])));
+    // Viewers draw a value up to the next one.
+    if (f.timeSec.at(-1)! < stepTimeSec) lines.push(event(stepTimeSec, f.value.at(-1)!));
+  };
+  series('memory (bytes)', counters.activationBytes, (activations) => ({ state, activations, other }));
+  series('power (W)', counters.watt, (watt) => ({ device: watt }));
 }
 
 /** Start of the compute part of every task, keyed by work, virtual stage and microbatch. */
@@ -118,6 +149,10 @@ function flow(t: Timeline, i: number, pp: number, starts: Map<number, number>): 
   ];
 }
 
+function nano(sec: number): number {
+  return Math.round(sec * 1e9);
+}
+
 function micro(sec: number): number {
-  return Math.round(sec * 1e9) / 1e3;
+  return nano(sec) / 1e3;
 }
