@@ -39,7 +39,18 @@ describe('matmul time', () => {
     );
   });
 
-  it('grows with every extent', () => {
+  it('is slower where rows miss the lines of memory, the more the less they are aligned', () => {
+    const device = loadDevice('a100-80gb');
+    const sec = [14336, 14368, 14352, 14344, 14340, 14338, 14337].map((n) =>
+      gemmTimeSec(device, 'bf16', 1, 8192, n, 14336),
+    );
+    // Per column, from rows of whole lines down to rows of two bytes more.
+    const perColumn = sec.map((t, i) => t / [14336, 14368, 14352, 14344, 14340, 14338, 14337][i]);
+    for (let i = 1; i < perColumn.length; i++) expect(perColumn[i]).to.be.above(perColumn[i - 1]);
+    expect(perColumn[1] / perColumn[0]).to.be.within(1.05, 1.2);
+  });
+
+  it('grows with every extent, rows kept whole in memory lines', () => {
     fc.assert(
       fc.property(
         anyDevice,
@@ -47,12 +58,14 @@ describe('matmul time', () => {
         extent,
         extent,
         fc.integer({ min: 1, max: 64 }),
-        (device, m, n, k, batch) => {
+        (device, m, columns, length, batch) => {
+          const n = 64 * Math.ceil(columns / 64);
+          const k = 64 * Math.ceil(length / 64);
           const sec = gemmTimeSec(device, 'bf16', batch, m, n, k);
           const grown = [
             gemmTimeSec(device, 'bf16', batch, m + 100, n, k),
-            gemmTimeSec(device, 'bf16', batch, m, n + 100, k),
-            gemmTimeSec(device, 'bf16', batch, m, n, k + 100),
+            gemmTimeSec(device, 'bf16', batch, m, n + 128, k),
+            gemmTimeSec(device, 'bf16', batch, m, n, k + 128),
             gemmTimeSec(device, 'bf16', batch + 1, m, n, k),
           ];
           for (const more of grown) expect(more).to.be.at.least(sec * (1 - 1e-12));
