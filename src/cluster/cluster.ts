@@ -4,6 +4,7 @@ import { scaleDevice } from './device.js';
 import { presetFolder } from './document.js';
 import { fitLevels, usedDomainSize, weakestLevels } from './levels.js';
 import { readClusterFile, readPresetCluster } from './spec.js';
+import type { Calibration } from './overlay.js';
 import type { ClusterSpec, GroupSpec } from './spec.js';
 import type { Cluster, DeviceGroup, Level, SourcedFigure } from './types.js';
 
@@ -19,14 +20,16 @@ interface Host {
 /**
  * Loads a cluster: a preset's name, or the path of a YAML file (anything with a slash or an extension). `devices`
  * sizes a preset; of a file's cluster it takes that many, healthy hosts first. Without it a file's cluster is taken
- * whole and a preset gives one host.
+ * whole and a preset gives one host. A calibration's numbers take the place of the presets' (those that a file builds on too).
  *
  * @throws PartitionError `usage`: unknown preset (with near names), more devices than there are; `input`: a bad file
  */
-export function loadCluster(nameOrPath: string, devices?: number): Cluster {
+export function loadCluster(nameOrPath: string, devices?: number, calibration?: Calibration): Cluster {
   if (devices !== undefined && (!Number.isSafeInteger(devices) || devices < 1))
     throw new PartitionError('usage', `expected a positive number of devices, found ${devices}`, '--devices');
-  const spec = isPath(nameOrPath) ? readClusterFile(nameOrPath) : readPresetCluster(nameOrPath, '--cluster');
+  const spec = isPath(nameOrPath)
+    ? readClusterFile(nameOrPath, calibration)
+    : readPresetCluster(nameOrPath, '--cluster', 'usage', calibration);
   return buildCluster(spec, devices);
 }
 

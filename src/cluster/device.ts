@@ -1,5 +1,7 @@
 import { Fields } from './fields.js';
 import { presetFolder, resolvePreset } from './document.js';
+import { calibratedDevice } from './overlay.js';
+import type { Calibration } from './overlay.js';
 import { PRECISIONS } from './types.js';
 import type { AttentionCurve, Device, MatrixTile, Precision, SourcedFigure } from './types.js';
 
@@ -20,10 +22,17 @@ export function loadDevice(
   sources: SourcedFigure[] = [],
   where = 'device',
   code: 'usage' | 'input' = 'usage',
+  calibration?: Calibration,
 ): Device {
   const preset = resolvePreset('devices', name, where, code);
   const folder = presetFolder('devices');
-  const fields = Fields.of(folder.document(preset), folder.path(preset), '', sources, `device ${preset}: `);
+  const fields = Fields.of(
+    calibratedDevice(preset, calibration),
+    folder.path(preset),
+    '',
+    sources,
+    `device ${preset}: `,
+  );
   return readDevice(fields, preset);
 }
 

@@ -4,6 +4,8 @@ import { presetFolder, readYaml, resolvePreset } from './document.js';
 import { loadDevice, readDevice } from './device.js';
 import { readLevel } from './levels.js';
 import type { LevelSpec } from './levels.js';
+import { calibratedCluster } from './overlay.js';
+import type { Calibration } from './overlay.js';
 import type { Device, SourcedFigure } from './types.js';
 
 /** A cluster file as written: before hosts are counted off, normalised and fitted to a job. */
@@ -46,19 +48,27 @@ export function readPresetCluster(
   name: string,
   where: string,
   code: 'usage' | 'input' = 'usage',
+  calibration?: Calibration,
 ): ClusterSpec {
   const preset = resolvePreset('clusters', name, where, code);
   const folder = presetFolder('clusters');
-  return readClusterSpec(folder.document(preset), folder.path(preset), preset, `cluster ${preset}: `);
+  const document = calibratedCluster(preset, calibration);
+  return readClusterSpec(document, folder.path(preset), preset, `cluster ${preset}: `, calibration);
 }
 
 /** Reads a user's file. */
-export function readClusterFile(path: string): ClusterSpec {
+export function readClusterFile(path: string, calibration?: Calibration): ClusterSpec {
   const name = path.replace(/^.*[\\/]/, '').replace(/\.[^.]*$/, '');
-  return readClusterSpec(readYaml(path), path, name, '');
+  return readClusterSpec(readYaml(path), path, name, '', calibration);
 }
 
-function readClusterSpec(document: unknown, file: string, fallbackName: string, label: string): ClusterSpec {
+function readClusterSpec(
+  document: unknown,
+  file: string,
+  fallbackName: string,
+  label: string,
+  calibration: Calibration | undefined,
+): ClusterSpec {
   const sources: SourcedFigure[] = [];
   const fields = Fields.of(document, file, '', sources, label);
   fields.list('aliases', []);
@@ -67,7 +77,7 @@ function readClusterSpec(document: unknown, file: string, fallbackName: string, 
   const inline = readInlineDevices(fields);
   const groupFields = fields.children('groups');
   if (groupFields.length === 0) throw fields.fault('groups', 'at least one group');
-  const groups = groupFields.map((group) => readGroup(group, inline, sources));
+  const groups = groupFields.map((group) => readGroup(group, inline, sources, calibration));
   const scalable = groups.filter((group) => 'any' in group.hosts).length;
   if (scalable > 0 && groups.length > 1)
     throw groupFields.find((_, i) => 'any' in groups[i].hosts)!.fault('hosts', 'a number (several groups)');
@@ -91,15 +101,20 @@ function readInlineDevices(fields: Fields): Map<string, Device> {
   return devices;
 }
 
-function readGroup(fields: Fields, inline: ReadonlyMap<string, Device>, sources: SourcedFigure[]): GroupSpec {
-  const base = readBase(fields, sources);
+function readGroup(
+  fields: Fields,
+  inline: ReadonlyMap<string, Device>,
+  sources: SourcedFigure[],
+  calibration: Calibration | undefined,
+): GroupSpec {
+  const base = readBase(fields, sources, calibration);
   const deviceName =
     fields.has('device') || base === null ? fields.string('device') : (fields.raw('device'), null);
   const device =
     deviceName === null
       ? base!.group.device
       : (inline.get(deviceName) ??
-        loadDevice(deviceName, sources, `${fields.file}: ${fields.at('device')}`, 'input'));
+        loadDevice(deviceName, sources, `${fields.file}: ${fields.at('device')}`, 'input', calibration));
   const group: GroupSpec = {
     name: fields.string('name', device.name),
     device,
@@ -117,10 +132,14 @@ function readGroup(fields: Fields, inline: ReadonlyMap<string, Device>, sources:
   return group;
 }
 
-function readBase(fields: Fields, sources: SourcedFigure[]): Base | null {
+function readBase(
+  fields: Fields,
+  sources: SourcedFigure[],
+  calibration: Calibration | undefined,
+): Base | null {
   const name = fields.string('preset', '-');
   if (name === '-') return null;
-  const spec = readPresetCluster(name, `${fields.file}: ${fields.at('preset')}`, 'input');
+  const spec = readPresetCluster(name, `${fields.file}: ${fields.at('preset')}`, 'input', calibration);
   sources.push(...spec.sources);
   const group = spec.groups[0];
   return { group, devicesPerHost: 'any' in group.hosts ? group.hosts.any : group.hosts[0] };

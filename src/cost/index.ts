@@ -1,4 +1,5 @@
 /** What work costs: kernels, collectives, memory, energy. */
+export * from './calibration.js';
 export * from './collective.js';
 export * from './compute.js';
 export * from './energy.js';

@@ -5,6 +5,8 @@
  */
 import { presetFolder, readYaml, resolvePreset } from '../cluster/document.js';
 import { Fields } from '../cluster/fields.js';
+import { mergeOverlay } from '../cluster/overlay.js';
+import type { Calibration } from '../cluster/overlay.js';
 import type { Device, Level, SourcedFigure } from '../cluster/types.js';
 
 /** What selective recomputation drops and makes again: attention's inside (Megatron) or what memory-bound kernels made. */
@@ -75,10 +77,23 @@ export const DEFAULT_STACK = 'megatron';
 
 const read = new Map<string, StackProfile>();
 
-/** A profile that ships, or a YAML file of the same form. @throws PartitionError usage for an unknown name, input for a bad file */
-export function loadStack(nameOrPath: string = DEFAULT_STACK, sources: SourcedFigure[] = []): StackProfile {
+/**
+ * A profile that ships, under a calibration if any, or a YAML file of the same form.
+ *
+ * @throws PartitionError usage for an unknown name, input for a bad file
+ */
+export function loadStack(
+  nameOrPath: string = DEFAULT_STACK,
+  sources: SourcedFigure[] = [],
+  calibration?: Calibration,
+): StackProfile {
   if (/\.ya?ml$/i.test(nameOrPath)) return readStack(readYaml(nameOrPath), nameOrPath, nameOrPath, sources);
   const name = resolvePreset('stacks', nameOrPath, '--stack');
+  const overlay = calibration?.stacks.get(name);
+  if (overlay !== undefined) {
+    const document = mergeOverlay(presetFolder('stacks').document(name), overlay);
+    return readStack(document, name, calibration!.file, sources);
+  }
   let known = read.get(name);
   if (known === undefined || sources.length > 0) {
     const folder = presetFolder('stacks');
@@ -165,8 +180,9 @@ export function readStack(
   name: string,
   file: string,
   sources: SourcedFigure[] = [],
+  path = '',
 ): StackProfile {
-  const f = Fields.of(document, file, '', sources, `stack ${name}: `);
+  const f = Fields.of(document, file, path, sources, `stack ${name}: `);
   f.list('aliases', []);
   f.list('matches', []);
   const numbers = readNumbers(f, 'all');
