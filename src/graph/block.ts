@@ -1,19 +1,11 @@
 /**
- * A fusion group as one composite operator: its border, factor rule, work, memory traffic and what its backward pass keeps.
- *
- * Kept tensors follow what fused kernels do:
- * - product, convolution, lookup: the activation operands each operator's backward rule names;
- * - attention: queries, keys, values, the output, and 4 bytes of log-sum-exp per row and head (FlashAttention, Dao et al.
- *   2022, section 3.1); scores are recomputed;
- * - grouped expert product: tokens and indices;
- * - memory-bound group: either the inner tensors that the operators' rules name, or the group's own inputs from which they
- *   are recomputed, whichever is smaller: a norm keeps its input, GELU its input, silu(gate)*up both, a residual addition
- *   nothing. Row statistics of reductions and norms are kept beside them, 4 bytes each.
+ * A fusion group as one composite operator: its border, factor rule, work, memory traffic and what its
+ * backward pass keeps (see kept.ts).
  */
 import { isFloat } from '../model/dtype.js';
-import { isActivation, isLayout, type Anchor } from './anchors.js';
-import type { FactorRule } from '../ops/types.js';
+import type { Anchor } from './anchors.js';
 import { composeFactors, type CompositeUse } from './compose.js';
+import { keptForBackward } from './kept.js';
 import { outputFlags } from './outputs.js';
 import { TensorRole, type Block, type BlockKind, type Graph } from './types.js';
 
@@ -51,6 +43,8 @@ export function makeBlock(
     touchedElements: touchedElements(graph, nodes, kind, inputs, outputs, anchor?.causal === true),
     saved: Int32Array.from(kept.saved),
     extraSavedBytes: kept.extraBytes,
+    innerSavedElements: kept.innerElements,
+    ...(kept.unfused === null ? {} : { unfused: kept.unfused }),
     causal: anchor?.causal === true,
   };
 }
@@ -166,119 +160,4 @@ function fetchedElements(graph: Graph, nodes: readonly number[]): Map<number, nu
   }
   for (const t of whole) fetched.delete(t);
   return fetched;
-}
-
-interface Kept {
-  readonly saved: readonly number[];
-  readonly extraBytes: number;
-}
-
-function keptForBackward(
-  graph: Graph,
-  nodes: readonly number[],
-  kind: BlockKind,
-  inputs: readonly number[],
-  outputs: readonly number[],
-  partOf: Int32Array,
-  part: number,
-  rule: FactorRule,
-): Kept {
-  const named = new Set<number>();
-  const hasStatistics = rule.factors.some((f) => f.kind === 'normalized');
-  let extraBytes = 0;
-  let statistics = 0;
-  let scores = 0;
-  let keys = 1;
-  for (const n of nodes) {
-    const from = graph.savedStart[n];
-    const to = graph.savedStart[n + 1];
-    for (let s = from; s < to; s++) named.add(graph.savedTensor[s]);
-    extraBytes += graph.nodeExtraSavedBytes[n];
-    const out = graph.outputTensor[graph.outputStart[n]];
-    if (hasStatistics && graph.nodeKernel[n] === 'reduce' && graph.tensorNeedsGrad[out])
-      statistics += graph.tensorElements[out];
-    if (graph.nodeKernel[n] === 'norm' && graph.tensorNeedsGrad[out]) {
-      scores = graph.tensorElements[out];
-      keys = graph.shapeDim[graph.shapeStart[out + 1] - 1] ?? 1;
-    }
-  }
-  if (named.size === 0) return { saved: [], extraBytes };
-  if (kind === 'attention' && nodes.length > 1) {
-    const saved = [...inputs, ...outputs].filter(
-      (t) => isActivation(graph, t) && graph.tensorNeedsGrad[t] === 1,
-    );
-    return { saved, extraBytes: 4 * (scores / keys) };
-  }
-  if (kind === 'groupedGemm') return { saved: inputs.filter((t) => isActivation(graph, t)), extraBytes };
-  if (kind !== 'pointwise')
-    return {
-      saved: dedupe(
-        graph,
-        [...named].map((t) => behindLayouts(graph, t, partOf, part)),
-      ),
-      extraBytes,
-    };
-  const border = new Set([...inputs, ...outputs]);
-  const outer = [...named].filter((t) => border.has(t));
-  const inner = [...named].filter((t) => !border.has(t));
-  if (inner.length === 0) return { saved: dedupe(graph, outer), extraBytes };
-  const sources = dedupe(graph, [
-    ...outer.filter((t) => !inside(graph, t, partOf, part)),
-    ...sourcesOf(graph, [...inner, ...outer], partOf, part),
-  ]);
-  const asNamed = dedupe(graph, [...outer, ...inner]);
-  if (bytesOf(graph, sources) <= bytesOf(graph, asNamed))
-    return { saved: sources, extraBytes: extraBytes + 4 * statistics };
-  return { saved: asNamed, extraBytes };
-}
-
-/** The tensor that enters the group and of which `t` is but another layout; `t` itself when it is computed inside. */
-function behindLayouts(graph: Graph, t: number, partOf: Int32Array, part: number): number {
-  let at = t;
-  while (inside(graph, at, partOf, part)) {
-    const n = graph.producer[at];
-    if (!isLayout(graph, n)) return t;
-    at = graph.inputTensor[graph.inputStart[n]];
-  }
-  return at;
-}
-
-function inside(graph: Graph, t: number, partOf: Int32Array, part: number): boolean {
-  return graph.producer[t] >= 0 && partOf[graph.producer[t]] === part;
-}
-
-/** Activations outside the group from which the given tensors inside it are computed. */
-function sourcesOf(graph: Graph, tensors: readonly number[], partOf: Int32Array, part: number): number[] {
-  const sources = new Set<number>();
-  const seen = new Set<number>();
-  const stack = tensors.filter((t) => inside(graph, t, partOf, part));
-  while (stack.length > 0) {
-    const n = graph.producer[stack.pop()!];
-    if (seen.has(n)) continue;
-    seen.add(n);
-    for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
-      const t = graph.inputTensor[s];
-      if (!isActivation(graph, t)) continue;
-      if (inside(graph, t, partOf, part)) stack.push(t);
-      else sources.add(t);
-    }
-  }
-  return [...sources];
-}
-
-/** One tensor per piece of memory. */
-function dedupe(graph: Graph, tensors: readonly number[]): number[] {
-  const seen = new Set<number>();
-  return tensors.filter((t) => {
-    const root = graph.storage[t];
-    if (seen.has(root)) return false;
-    seen.add(root);
-    return graph.tensorRole[t] !== TensorRole.PARAMETER && graph.tensorRole[t] !== TensorRole.CONSTANT;
-  });
-}
-
-function bytesOf(graph: Graph, tensors: readonly number[]): number {
-  let sum = 0;
-  for (const t of tensors) sum += graph.tensorBytes[t];
-  return sum;
 }

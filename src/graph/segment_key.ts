@@ -77,6 +77,8 @@ class BlockTexts {
       block.touchedElements,
       saved,
       block.extraSavedBytes,
+      block.innerSavedElements ?? 0,
+      block.unfused === undefined ? '' : `${String(block.unfused.elements)}+${String(block.unfused.bytes)}`,
     ].join(' ');
   }
 

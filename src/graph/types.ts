@@ -115,6 +115,12 @@ export type BlockKind =
   | 'pointwise'
   | 'other';
 
+/** What is kept inside a block: float elements (their size is the training precision's) and bytes of masks and the like. */
+export interface InnerSaved {
+  readonly elements: number;
+  readonly bytes: number;
+}
+
 /**
  * Fusion groups as real kernels see them, in topological order. A block is a small composite operator: external inputs
  * and outputs, one composite factor rule over them.
@@ -138,6 +144,10 @@ export interface Block {
   /** Tensors (block-external, or internal ones that must live) that the backward pass reads, and extra bytes. */
   readonly saved: Int32Array;
   readonly extraSavedBytes: number;
+  /** Elements of the float tensors among `saved` that never leave the block; absent: none. */
+  readonly innerSavedElements?: number;
+  /** Attention written out as operators: what lies inside and is kept where no fused kernel runs it. */
+  readonly unfused?: InnerSaved;
   /** True when an attention block's mask is causal (FLOP already halved). */
   readonly causal: boolean;
 }
