@@ -23,6 +23,24 @@ export const RECOMPUTE_SELECTIVE = 1;
 export const RECOMPUTE_FULL = 2;
 export const RECOMPUTE_KINDS = 3;
 
+/** What a kernel does, also the order of `kernelSec`. `launch`: the device waits for the host to launch the next one. */
+export const KERNEL_KINDS = [
+  'gemm',
+  'groupedGemm',
+  'attention',
+  'conv',
+  'pointwise',
+  'lookup',
+  'other',
+  'loss',
+  'launch',
+] as const;
+export type KernelKind = (typeof KERNEL_KINDS)[number];
+
+/** Collectives of the tensor-parallel axis, also the order of `tpKindSec`. */
+export const TP_KINDS = ['allReduce', 'allGather', 'reduceScatter', 'allToAll'] as const;
+export type TpKind = (typeof TP_KINDS)[number];
+
 /**
  * Per-class columns; index = class id of the segmentation. Seconds and bytes are of ONE microbatch on ONE device.
  * `tp`, `cp` and `ep` seconds are the collectives' own time, before any overlap is credited.
@@ -33,8 +51,12 @@ export interface ClassCosts {
   /** Backward split in gradient of activations (B) and of weights (W), so that zero-bubble schedules can part them. */
   readonly backwardInputSec: Float64Array;
   readonly backwardWeightSec: Float64Array;
+  /** The three above together, by what the kernels do: [KERNEL_KINDS][class]. */
+  readonly kernelSec: readonly Float64Array[];
   readonly tpForwardSec: Float64Array;
   readonly tpBackwardSec: Float64Array;
+  /** Both together, by collective: [TP_KINDS][class]. */
+  readonly tpKindSec: readonly Float64Array[];
   readonly cpForwardSec: Float64Array;
   readonly cpBackwardSec: Float64Array;
   readonly epForwardSec: Float64Array;

@@ -3,6 +3,7 @@ import { lossMemory } from '../cost/memory.js';
 import { RECOMPUTE_FULL, RECOMPUTE_NONE, RECOMPUTE_SELECTIVE } from '../cost/types.js';
 import { reshardKind } from './reshard.js';
 import type { Pricing } from './price.js';
+import { countTensorParallel } from './tally.js';
 import type { RankScale } from './scale.js';
 import { tensorBytes, tensorElements, workScale } from './scale.js';
 import type { LayerStrategy } from './solve.js';
@@ -45,8 +46,11 @@ export function countActivations({ costs, c, strategy, scale, clock, trains }: P
       const gathered = reshardKind(made, false, spec) === 'allGather';
       const bytes = tensorBytes(tensor, scale) / Math.max(made.shards, spec.shards);
       costs.savedBytes[RECOMPUTE_NONE][c] += bytes;
-      if (gathered)
-        costs.tpBackwardSec[c] += clock.tensorParallelSec('allGather', tensorBytes(tensor, scale));
+      if (gathered) {
+        const sec = clock.tensorParallelSec('allGather', tensorBytes(tensor, scale));
+        costs.tpBackwardSec[c] += sec;
+        countTensorParallel(costs, c, 'allGather', sec);
+      }
       const maker = tensor.producer;
       if (maker >= 0 && layer.blocks[maker].source.kind === 'pointwise' && !tensor.leaves) rebuilt.add(maker);
       else costs.savedBytes[RECOMPUTE_SELECTIVE][c] += bytes;

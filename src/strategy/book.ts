@@ -4,7 +4,7 @@
  */
 import type { Cluster } from '../cluster/index.js';
 import type { StackProfile } from '../cost/stack.js';
-import { RECOMPUTE_KINDS } from '../cost/types.js';
+import { KERNEL_KINDS, RECOMPUTE_KINDS, TP_KINDS } from '../cost/types.js';
 import type { ClassCosts, CostProvider, Phase, Precision, ShardKey } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
 import { AXIS_SEQUENCE } from '../graph/index.js';
@@ -266,8 +266,10 @@ export class StrategyBook implements CostProvider {
       forwardSec: column(),
       backwardInputSec: column(),
       backwardWeightSec: column(),
+      kernelSec: KERNEL_KINDS.map(column),
       tpForwardSec: column(),
       tpBackwardSec: column(),
+      tpKindSec: TP_KINDS.map(column),
       cpForwardSec: column(),
       cpBackwardSec: column(),
       epForwardSec: column(),

@@ -11,6 +11,7 @@ import { expertFactor } from './options.js';
 import type { RankScale } from './scale.js';
 import { tensorBytes, touchedBytes, workScale } from './scale.js';
 import type { LayerStrategy } from './solve.js';
+import { countKernel, countTensorParallel } from './tally.js';
 
 /** One layer being priced: where the figures go, and what they are read off. */
 export interface Pricing {
@@ -58,6 +59,9 @@ function priceKernels({ costs, c, strategy, scale, clock, trains }: Pricing): vo
     costs.forwardFlop[c] += block.source.flop * work;
     costs.memoryTrafficBytes[c] += bytes;
     costs.tpForwardSec[c] += sec.statistics;
+    const backward = trains ? sec.backwardInput + sec.backwardWeight : 0;
+    countKernel(costs, c, block.isLoss ? 'loss' : block.source.kind, sec.forward + backward);
+    countTensorParallel(costs, c, 'allReduce', (trains ? 2 : 1) * sec.statistics);
     if (!trains) return;
     costs.backwardInputSec[c] += sec.backwardInput;
     costs.backwardWeightSec[c] += sec.backwardWeight;
@@ -75,9 +79,11 @@ function priceHost({ costs, c, strategy, clock, trains }: Pricing): void {
   const hostSec = hostSecPerBlock * launched + hostSecPerCollective * passes;
   const forward = costs.forwardSec[c] + costs.tpForwardSec[c];
   costs.forwardSec[c] += Math.max(0, hostSec - forward);
+  countKernel(costs, c, 'launch', Math.max(0, hostSec - forward));
   if (!trains) return;
   const backward = costs.backwardInputSec[c] + costs.backwardWeightSec[c] + costs.tpBackwardSec[c];
   costs.backwardInputSec[c] += Math.max(0, hostSec - backward);
+  countKernel(costs, c, 'launch', Math.max(0, hostSec - backward));
 }
 
 function priceCollectives({ costs, c, strategy, scale, clock, trains }: Pricing): void {
@@ -87,6 +93,7 @@ function priceCollectives({ costs, c, strategy, scale, clock, trains }: Pricing)
     const sec = clock.tensorParallelSec(kind, bytes);
     if (pass === 'forward') costs.tpForwardSec[c] += sec;
     else costs.tpBackwardSec[c] += sec;
+    countTensorParallel(costs, c, kind, sec);
     costs.networkBytes[c] += (kind === 'allReduce' ? 2 : 1) * bytes * (1 - 1 / strategy.degree);
   }
 }

@@ -6,6 +6,7 @@
 import { loadCluster } from '../../src/cluster/index.js';
 import { loadStack } from '../../src/cost/stack.js';
 import type { Cluster } from '../../src/cluster/index.js';
+import { KERNEL_KINDS, TP_KINDS } from '../../src/cost/types.js';
 import type { ClassCosts, CostProvider, Phase, ShardKey } from '../../src/cost/types.js';
 import type { Block, Segmentation } from '../../src/graph/types.js';
 import type { FactorRule } from '../../src/ops/types.js';
@@ -171,13 +172,18 @@ function buildTable(sizes: Sizes, key: ShardKey): ClassCosts {
   const savedAll = column((k) => (boundaryBytes * (isLayer[k] ? 17 * weight[k] : 1)) / key.tp);
   const tableParameters = (vocabulary * hidden) / key.tp;
   const none = column(() => 0);
+  const train = sizes.phase === 'train';
   return {
     key,
     forwardSec,
     backwardInputSec: column((k) => forwardSec[k]),
     backwardWeightSec: column((k) => forwardSec[k]),
+    kernelSec: KERNEL_KINDS.map((kind) =>
+      kind === 'gemm' ? column((k) => (train ? 3 : 1) * forwardSec[k]) : none,
+    ),
     tpForwardSec: tp,
     tpBackwardSec: tp,
+    tpKindSec: TP_KINDS.map((kind) => (kind === 'allReduce' ? column((k) => (train ? 2 : 1) * tp[k]) : none)),
     cpForwardSec: cp,
     cpBackwardSec: cp,
     epForwardSec: ep,

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { loadCluster } from '../../src/cluster/index.js';
 import { loadStack } from '../../src/cost/stack.js';
+import { KERNEL_KINDS, TP_KINDS } from '../../src/cost/types.js';
 import type { ClassCosts, ShardKey } from '../../src/cost/types.js';
 import { TensorRole } from '../../src/graph/types.js';
 import type { Block, Graph, Segmentation } from '../../src/graph/types.js';
@@ -120,8 +121,10 @@ export function tinyProblem(ops = 12, devices = 8): PlanProblem {
     forwardSec: one(1e-3 / key.tp),
     backwardInputSec: one(1e-3 / key.tp),
     backwardWeightSec: one(1e-3 / key.tp),
+    kernelSec: KERNEL_KINDS.map((kind) => one(kind === 'gemm' ? 3e-3 / key.tp : 0)),
     tpForwardSec: one(key.tp > 1 ? 1e-4 : 0),
     tpBackwardSec: one(key.tp > 1 ? 1e-4 : 0),
+    tpKindSec: TP_KINDS.map((kind) => one(kind === 'allReduce' && key.tp > 1 ? 2e-4 : 0)),
     cpForwardSec: one(0),
     cpBackwardSec: one(0),
     epForwardSec: one(0),
