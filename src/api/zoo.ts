@@ -57,6 +57,8 @@ export interface ZooRequest {
   readonly seq?: number | undefined;
   readonly batch?: number | undefined;
   readonly dtype?: 'fp32' | 'fp16' | 'bf16';
+  /** Probability of dropout, for the training form of GPT, BERT and T5; default none. */
+  readonly dropout?: number | undefined;
   readonly overrides?: ArchOverrides;
 }
 
@@ -76,6 +78,7 @@ export function writeZooModel(request: ZooRequest): ZooWritten {
   const config = applyOverrides(base, request.overrides ?? {});
   const model = buildZoo(config, {
     dtype: DTYPES[request.dtype ?? 'fp32'],
+    ...(request.dropout === undefined ? {} : { dropout: request.dropout }),
     ...(request.seq === undefined ? {} : { seq: request.seq }),
     ...(request.batch === undefined ? {} : { batch: request.batch }),
   });

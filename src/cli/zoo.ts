@@ -18,6 +18,7 @@ type Args = CommonArgs & {
   out?: string;
   seq?: string;
   batch?: string;
+  dropout?: string;
   dtype: string;
 } & Record<string, unknown>;
 
@@ -34,6 +35,10 @@ export const zooCommand: CommandModule<object, Args> = {
       .option('out', text('output file; default <name>.onnx'))
       .option('seq', text('fix the sequence length (default symbolic)'))
       .option('batch', text('fix the batch (default symbolic)'))
+      .option(
+        'dropout',
+        text('probability of dropout, in the training form of GPT, BERT and T5 (default none)'),
+      )
       .option('dtype', text(`type of the weights: ${DTYPES.join(', ')}`, 'fp32'));
     for (const flag of OVERRIDE_FLAGS) options = options.option(flag, text(OVERRIDE_MEANING[flag]));
     return options.epilogue(
@@ -67,6 +72,7 @@ export const zooCommand: CommandModule<object, Args> = {
       out: args.out,
       seq: positiveInteger(args.seq, '--seq'),
       batch: positiveInteger(args.batch, '--batch'),
+      dropout: probability(args.dropout),
       dtype: oneOf(args.dtype, DTYPES, '--dtype'),
       overrides,
     };
@@ -83,6 +89,13 @@ export const zooCommand: CommandModule<object, Args> = {
     }
   },
 };
+
+function probability(value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const found = Number(value);
+  if (value.trim() !== '' && found >= 0 && found < 1) return found;
+  throw new PartitionError('usage', `expected a probability below 1, found ${oneLine(value)}`, '--dropout');
+}
 
 const OVERRIDE_MEANING: Readonly<Record<(typeof OVERRIDE_FLAGS)[number], string>> = {
   layers: 'number of layers',

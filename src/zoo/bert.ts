@@ -2,6 +2,7 @@
 import { DType } from '../model/dtype.js';
 import { attrInt, type GraphBuilder } from './builder.js';
 import { biasedAttention, type ScoreBias } from './blocks/attention.js';
+import { dropout } from './blocks/dropout.js';
 import { gemm, linear, tiedLinear } from './blocks/linear.js';
 import { additiveMask, paddingMask } from './blocks/mask.js';
 import { activate } from './blocks/mlp.js';
@@ -16,7 +17,7 @@ export function buildBert(b: GraphBuilder, config: ArchConfig, form: GraphForm):
   b.input('attention_mask', DType.INT64, [form.batch, form.seq]);
   b.input('token_type_ids', DType.INT64, [form.batch, form.seq]);
   const table = b.weight('bert.embeddings.word_embeddings.weight', [vocab, hidden]);
-  let x = b.scope('embeddings', () => embeddings(b, config, tokens, table));
+  let x = b.scope('embeddings', () => dropout(b, embeddings(b, config, tokens, table)));
   const bias: ScoreBias = b.scope('mask', () => ({
     value: additiveMask(b, paddingMask(b, tokens, tokens, 'attention_mask')),
     mayMaskWholeRow: true,
@@ -57,7 +58,8 @@ function bertLayer(
       o: `${name}.attention.output.dense`,
     };
     const mixed = biasedAttention(b, x, names, config, tokens, bias);
-    return layerNorm(b, b.op('Add', [mixed, x]), `${name}.attention.output.LayerNorm`, hidden, normEpsilon);
+    const sum = b.op('Add', [dropout(b, mixed), x]);
+    return layerNorm(b, sum, `${name}.attention.output.LayerNorm`, hidden, normEpsilon);
   });
   return b.scope('ffn', () => {
     const inner = activate(
@@ -66,7 +68,8 @@ function bertLayer(
       activation,
     );
     const out = linear(b, inner, `${name}.output.dense`, ffn, hidden, true);
-    return layerNorm(b, b.op('Add', [out, attended]), `${name}.output.LayerNorm`, hidden, normEpsilon);
+    const sum = b.op('Add', [dropout(b, out), attended]);
+    return layerNorm(b, sum, `${name}.output.LayerNorm`, hidden, normEpsilon);
   });
 }
 

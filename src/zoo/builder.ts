@@ -46,10 +46,12 @@ export class GraphBuilder {
   /**
    * @param modelName names the external data file, `<modelName>.onnx.data`
    * @param dtype element type of weights and activations
+   * @param dropProbability of dropout where the architecture has it; 0 leaves it out
    */
   constructor(
     private readonly modelName: string,
     readonly dtype: WeightDType,
+    readonly dropProbability = 0,
   ) {}
 
   /** Runs `body` with node names under `path`, nested in the current scope. */

@@ -4,6 +4,7 @@
  */
 import { attrInt, type GraphBuilder } from './builder.js';
 import { scaledDotProduct, splitHeads, type ScoreBias } from './blocks/attention.js';
+import { dropout } from './blocks/dropout.js';
 import { conv1d, linear, tiedLinear } from './blocks/linear.js';
 import { additiveMask, causalMask } from './blocks/mask.js';
 import { activate } from './blocks/mlp.js';
@@ -22,7 +23,8 @@ export function buildGpt(b: GraphBuilder, config: ArchConfig, form: GraphForm): 
     const words = b.op('Gather', [table, 'input_ids'], [attrInt('axis', 0)]);
     const row = b.op('Unsqueeze', [tokens.positions, b.ints(0)]);
     const places = b.weight('transformer.wpe.weight', [maxPositions, hidden]);
-    return b.op('Add', [words, b.op('Gather', [places, row], [attrInt('axis', 0)])]);
+    const sum = b.op('Add', [words, b.op('Gather', [places, row], [attrInt('axis', 0)])]);
+    return dropout(b, sum);
   });
   const bias: ScoreBias = b.scope('mask', () => ({
     value: additiveMask(b, causalMask(b, tokens, padding, 0)),
@@ -58,10 +60,9 @@ function gptLayer(
     const [keys, values, queries] = [k, v, q].map((part) => splitHeads(b, part, tokens, headDim));
     const mixed = scaledDotProduct(b, queries, keys, values, headDim ** -0.5, bias);
     // Heads go straight back to rows: the exporter folds the merge and the flattening into one Reshape.
-    return conv1d(b, b.transpose(mixed, [0, 2, 1, 3]), `${name}.attn.c_proj`, width, hidden, [
-      ...outer,
-      hidden,
-    ]);
+    const rows = b.transpose(mixed, [0, 2, 1, 3]);
+    const out = conv1d(b, rows, `${name}.attn.c_proj`, width, hidden, [...outer, hidden]);
+    return dropout(b, out);
   });
   const middle = b.op('Add', [attended, x]);
   const out = b.scope('mlp', () => {
@@ -71,7 +72,8 @@ function gptLayer(
       conv1d(b, normed, `${name}.mlp.c_fc`, hidden, ffn, [...outer, ffn]),
       activation,
     );
-    return conv1d(b, inner, `${name}.mlp.c_proj`, ffn, hidden, [...outer, hidden]);
+    const out = conv1d(b, inner, `${name}.mlp.c_proj`, ffn, hidden, [...outer, hidden]);
+    return dropout(b, out);
   });
   return b.op('Add', [middle, out]);
 }

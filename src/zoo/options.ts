@@ -3,7 +3,7 @@ import { DType } from '../model/dtype.js';
 import { PartitionError } from '../util/errors.js';
 import type { DimSpec } from './builder.js';
 import { completeConfig } from './complete.js';
-import type { ArchConfig, ArchSketch, MoeConfig } from './config.js';
+import type { ArchConfig, ArchSketch, Family, MoeConfig } from './config.js';
 import type { WeightDType } from './encode.js';
 
 /** Sizes by flag. What a config derives by rule (head width, 4x feed-forward) follows the new sizes. */
@@ -36,6 +36,11 @@ export interface ZooOptions extends ArchOverrides {
   readonly decoderSeq?: number;
   /** FLOAT (default), FLOAT16 or BFLOAT16. */
   readonly dtype?: DType;
+  /**
+   * Probability of dropout on embeddings, attention weights and what joins the residual stream, as the training form of
+   * GPT, BERT and T5 has it; 0 (the default) leaves it out, as an inference export does.
+   */
+  readonly dropout?: number;
   /** Whether decoders take an `attention_mask` input beside `input_ids`, as exporters write it. Default true. */
   readonly attentionMask?: boolean;
 }
@@ -47,6 +52,7 @@ export interface GraphForm {
   readonly decoderSeq: DimSpec;
   readonly dtype: WeightDType;
   readonly attentionMask: boolean;
+  readonly dropout: number;
 }
 
 /** Applies the overrides and checks the result; throws a usage error that names the field. */
@@ -109,12 +115,33 @@ export function graphForm(config: ArchConfig, options: ZooOptions): GraphForm {
     );
   }
   return {
+    dropout: dropoutOf(config, options.dropout ?? 0, where),
     batch: batch ?? 'batch',
     seq: seq ?? 'seq',
     decoderSeq: decoderSeq ?? seq ?? 'dec_seq',
     dtype,
     attentionMask: options.attentionMask ?? true,
   };
+}
+
+/** Families whose published training form drops out. */
+const DROPPING: readonly Family[] = ['gpt', 'bert', 't5'];
+
+function dropoutOf(config: ArchConfig, dropout: number, where: string): number {
+  if (!(dropout >= 0 && dropout < 1)) {
+    const message = `expected a probability below 1, found ${dropout}`;
+    throw new PartitionError('usage', message, `${where}: dropout`);
+  }
+  if (dropout > 0 && !DROPPING.includes(config.family)) {
+    const message = `the ${config.family} family is trained without dropout, found ${dropout}`;
+    throw new PartitionError(
+      'usage',
+      message,
+      `${where}: dropout`,
+      `families with it: ${DROPPING.join(', ')}`,
+    );
+  }
+  return dropout;
 }
 
 const MOE_FIELDS = ['experts', 'topk', 'expertFfn', 'sharedExperts', 'denseLayers'] as const;

@@ -5,6 +5,7 @@
 import { DType } from '../model/dtype.js';
 import { attrInt, type GraphBuilder } from './builder.js';
 import { mergeHeads, scaledDotProduct, splitHeads, type ScoreBias } from './blocks/attention.js';
+import { dropout } from './blocks/dropout.js';
 import { linear, tiedLinear } from './blocks/linear.js';
 import { additiveMask, causalMask, paddingMask } from './blocks/mask.js';
 import { activate } from './blocks/mlp.js';
@@ -23,9 +24,11 @@ export function buildT5(b: GraphBuilder, config: ArchConfig, form: GraphForm): v
   const table = b.weight('shared.weight', [vocab, hidden]);
   const embed = (ids: string): string => b.op('Gather', [table, ids], [attrInt('axis', 0)]);
 
-  const encoded = b.scope('encoder', () => encoder(b, embed('input_ids'), config, source, padding));
+  const encoded = b.scope('encoder', () =>
+    encoder(b, dropout(b, embed('input_ids')), config, source, padding),
+  );
   const decoded = b.scope('decoder', () =>
-    decoder(b, embed('decoder_input_ids'), encoded, config, source, target, padding),
+    decoder(b, dropout(b, embed('decoder_input_ids')), encoded, config, source, target, padding),
   );
   b.scope('lm_head', () => {
     if (!tiedEmbeddings) return linear(b, decoded, 'lm_head', hidden, vocab, false, 'logits');
@@ -52,7 +55,7 @@ function encoder(
       return feedForwardLayer(b, y, `${name}.layer.1`, config);
     });
   }
-  return rmsNorm(b, x, 'encoder.final_layer_norm', config.hidden, config.normEpsilon);
+  return dropout(b, rmsNorm(b, x, 'encoder.final_layer_norm', config.hidden, config.normEpsilon));
 }
 
 function decoder(
@@ -96,7 +99,7 @@ function decoder(
       return feedForwardLayer(b, z, `${name}.layer.2`, config);
     });
   }
-  return rmsNorm(b, x, 'decoder.final_layer_norm', config.hidden, config.normEpsilon);
+  return dropout(b, rmsNorm(b, x, 'decoder.final_layer_norm', config.hidden, config.normEpsilon));
 }
 
 /** Position bias where the mask holds, the lowest number elsewhere. */
@@ -136,7 +139,7 @@ function attentionLayer(
     const k = project(from, 'k', keys);
     const v = project(from, 'v', keys);
     const mixed = mergeHeads(b, scaledDotProduct(b, q, k, v, 1, bias), queries);
-    return b.op('Add', [x, linear(b, mixed, `${name}.${kind}.o`, width, hidden, false)]);
+    return b.op('Add', [x, dropout(b, linear(b, mixed, `${name}.${kind}.o`, width, hidden, false))]);
   });
 }
 
@@ -153,6 +156,6 @@ function feedForwardLayer(b: GraphBuilder, x: string, name: string, config: Arch
     const inner = gatedFfn
       ? b.op('Mul', [first, linear(b, normed, `${dense}.wi_1`, hidden, ffn, false)])
       : first;
-    return b.op('Add', [x, linear(b, inner, `${dense}.wo`, ffn, hidden, false)]);
+    return b.op('Add', [x, dropout(b, linear(b, dropout(b, inner), `${dense}.wo`, ffn, hidden, false))]);
   });
 }

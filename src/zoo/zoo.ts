@@ -30,7 +30,7 @@ const BUILDERS: Readonly<Record<Family, FamilyBuilder>> = {
 export function buildZoo(config: ArchConfig, options: ZooOptions = {}): ModelProto {
   const sized = applyOverrides(config, options);
   const form = graphForm(sized, options);
-  const builder = new GraphBuilder(sized.name, form.dtype);
+  const builder = new GraphBuilder(sized.name, form.dtype, form.dropout);
   BUILDERS[sized.family](builder, sized, form);
   return builder.build();
 }

@@ -1,5 +1,6 @@
 /** Scaled dot-product attention as the exporter decomposes it, and the reshapes between tokens and heads. */
 import { attrInt, INT64_MAX, INT64_MIN, type GraphBuilder } from '../builder.js';
+import { dropout } from './dropout.js';
 import { linear } from './linear.js';
 import { rmsNorm } from './norms.js';
 import { applyRotary, type RotaryTable } from './rotary.js';
@@ -29,7 +30,7 @@ export function mergeHeads(b: GraphBuilder, x: string, tokens: TokenAxes): strin
 }
 
 /**
- * softmax(q k^T * scale + bias) v, all [batch, heads, S, dim]. Both factors carry the root of the scale, which keeps
+ * dropout(softmax(q k^T * scale + bias)) v, all [batch, heads, S, dim]. Both factors carry the root of the scale, which keeps
  * half-precision products in range.
  */
 export function scaledDotProduct(
@@ -48,7 +49,7 @@ export function scaledDotProduct(
   if (bias?.mayMaskWholeRow === true) {
     weights = b.op('Where', [b.op('IsNaN', [weights]), b.float(0), weights]);
   }
-  return b.op('MatMul', [weights, v]);
+  return b.op('MatMul', [dropout(b, weights), v]);
 }
 
 /** Swaps the last two axes of [batch, heads, S, dim] through a flattened rank-3 tensor, as exporters of SDPA write it. */
