@@ -32,6 +32,7 @@ export function createEstimate(): Estimate {
       optimizerSec: 0,
       overheadSec: 0,
     },
+    criticalRank: 0,
     tokensPerSec: 0,
     mfu: 0,
     hfu: 0,
@@ -89,7 +90,7 @@ class Estimator implements Simulator {
     let meet = 0;
     if (load.tiedSec > 0)
       for (let r = 0; r < pp; r++) if (load.rankIsTied(r) && finish[r] > meet) meet = finish[r]!;
-    const delay = this.startDelay();
+    const delay = startDelaySec(load);
     const { stepOverheadSec, microbatchOverheadSec } = this.problem.stack;
     let step = -1;
     let critical = 0;
@@ -102,23 +103,9 @@ class Estimator implements Simulator {
       }
     }
     out.stepTimeSec = step;
+    out.criticalRank = critical;
     out.breakdown.overheadSec = stepOverheadSec + microbatches * vpp * microbatchOverheadSec;
     this.explainRank(c, critical, step, delay, out);
-  }
-
-  /**
-   * By how much gathering the parameters of the step before delays this step: a rank waits for its own gather or for its
-   * first message, whichever comes later, and every delay travels down the pipeline.
-   */
-  private startDelay(): number {
-    const { gatherExposedSec, forwardSec, transferSec, pp } = this.load;
-    let delay = 0;
-    let arrival = 0;
-    for (let r = 0; r < pp; r++) {
-      if (r > 0) arrival += forwardSec[r - 1] + transferSec[r];
-      if (gatherExposedSec[r] - arrival > delay) delay = gatherExposedSec[r] - arrival;
-    }
-    return delay;
   }
 
   /** Splits the step of one rank into parts that add up to it; what is not work is transfers, then bubble. */
@@ -212,4 +199,18 @@ function clusterPeak(problem: PlanProblem): number {
     left -= used;
   }
   return peak;
+}
+
+/**
+ * By how much gathering the parameters of the step before delays this step: a rank waits for its own gather or for its
+ * first message, whichever comes later, and every delay travels down the pipeline.
+ */
+export function startDelaySec({ gatherExposedSec, forwardSec, transferSec, pp }: StageLoad): number {
+  let delay = 0;
+  let arrival = 0;
+  for (let r = 0; r < pp; r++) {
+    if (r > 0) arrival += forwardSec[r - 1] + transferSec[r];
+    if (gatherExposedSec[r] - arrival > delay) delay = gatherExposedSec[r] - arrival;
+  }
+  return delay;
 }

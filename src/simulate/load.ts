@@ -37,6 +37,9 @@ export class StageLoad {
   /** Exposed ZeRO traffic of every microbatch: parameter gathers in forward, gathers and reductions in backward. */
   shardForwardSec = new Float64Array(32);
   shardBackwardSec = new Float64Array(32);
+  /** All of one such gather and of one reduction, hidden or not. */
+  shardGatherSec = new Float64Array(32);
+  shardReduceSec = new Float64Array(32);
   /** From virtual stage v - 1 to v; [0] is 0. */
   transferSec = new Float64Array(32);
   savedBytes = new Float64Array(32);
@@ -135,6 +138,8 @@ export class StageLoad {
       this.rankExpertParameters[r] += expert;
       this.shardForwardSec[v] = 0;
       this.shardBackwardSec[v] = 0;
+      this.shardGatherSec[v] = 0;
+      this.shardReduceSec[v] = 0;
       if (v > 0) {
         const route = layout.uniform ? layout.network[r] : -1;
         this.transferSec[v] = network.timeSec(
@@ -176,6 +181,8 @@ export class StageLoad {
       const backward = Math.max(0, gather + reduce - gradientsUnderBackward * this.backwardSec[v]);
       this.shardForwardSec[v] = forward;
       this.shardBackwardSec[v] = backward;
+      this.shardGatherSec[v] = gather;
+      this.shardReduceSec[v] = reduce;
       this.forwardSec[v] += forward;
       this.backwardSec[v] += backward;
     }
@@ -288,6 +295,8 @@ export class StageLoad {
       this.recomputeSec = new Float64Array(size);
       this.shardForwardSec = new Float64Array(size);
       this.shardBackwardSec = new Float64Array(size);
+      this.shardGatherSec = new Float64Array(size);
+      this.shardReduceSec = new Float64Array(size);
       this.transferSec = new Float64Array(size);
       this.savedBytes = new Float64Array(size);
       this.denseParameters = new Float64Array(size);

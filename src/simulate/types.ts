@@ -46,6 +46,8 @@ export interface Estimate {
   fits: boolean;
   stepTimeSec: number;
   readonly breakdown: TimeBreakdown;
+  /** Pipeline rank that ends last: the one that `breakdown` is of. */
+  criticalRank: number;
   tokensPerSec: number;
   mfu: number;
   hfu: number;
