@@ -1,12 +1,11 @@
 /** When no plan fits: by how much, where, and what would. */
-import { loadCluster } from '../cluster/index.js';
 import type { Candidate } from '../plan/index.js';
 import { canSplit, largestDeviceCount, shortfall, smallestDeviceCount } from '../search/index.js';
 import { createSimulator } from '../simulate/estimate.js';
 import { PartitionError } from '../util/errors.js';
 import { formatBytes } from '../util/format.js';
 import type { Problem, ProblemOptions } from './problem.js';
-import { problemOf } from './problem.js';
+import { clusterOf, problemOf } from './problem.js';
 
 /** Device counts beyond this are not tried. */
 const MOST_DEVICES = 16384;
@@ -50,12 +49,12 @@ export function infeasibleError(
 }
 
 function withDevices(problem: Problem, options: ProblemOptions, count: number): Problem['problem'] {
-  const cluster = loadCluster(options.cluster ?? 'h100-sxm', count);
+  const cluster = clusterOf({ ...options, devices: count });
   return problemOf(problem.model, cluster, { ...options, devices: count, batch: problem.problem.globalBatch })
     .problem;
 }
 
 /** A preset grows; a file's cluster ends where it ends. */
 function largestCluster(problem: Problem, options: ProblemOptions): number {
-  return problem.cluster.scalable ? MOST_DEVICES : loadCluster(options.cluster ?? 'h100-sxm').deviceCount;
+  return problem.cluster.scalable ? MOST_DEVICES : clusterOf({ cluster: options.cluster }).deviceCount;
 }

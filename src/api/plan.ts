@@ -168,7 +168,7 @@ function searchBudget(budget: Budget, spentSec: number): Budget {
 
 /** A candidate written out as a plan. */
 export function planOf(
-  { model, problem, book, warnings }: Problem,
+  { model, problem, book, calibration, warnings }: Problem,
   best: Candidate,
   modelPath: string,
   origin: { objective: string; optimalInSpace: boolean; foundBy: Plan['foundBy'] },
@@ -190,6 +190,7 @@ export function planOf(
     optimalInSpace: origin.optimalInSpace,
     space: new PlanSpace(problem).describe(),
     foundBy: origin.foundBy,
+    calibration,
     warnings,
   });
 }

@@ -1,6 +1,7 @@
 /** From a model file and a cluster to the problem that solvers work on. */
-import type { Cluster } from '../cluster/index.js';
+import type { Calibration, Cluster } from '../cluster/index.js';
 import { loadCluster } from '../cluster/index.js';
+import { loadCalibration } from '../cost/calibration.js';
 import { listStacks, loadStack, stackOn } from '../cost/stack.js';
 import type { Phase, Precision } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
@@ -29,6 +30,8 @@ export interface ProblemOptions {
   readonly stack?: string | undefined;
   /** Whether activations between tensor-parallel blocks are split along the sequence; default: what is faster. */
   readonly sequenceParallel?: SequenceParallel | undefined;
+  /** YAML file of measured numbers that take the place of the presets'. */
+  readonly calibration?: string | undefined;
   /** Default `bf16`. */
   readonly precision?: Precision | undefined;
   /** `time`, `energy`, `cost`, or weights such as `time=0.7,energy=0.3`. */
@@ -51,6 +54,7 @@ export interface Problem {
   readonly cluster: Cluster;
   readonly book: StrategyBook;
   readonly problem: PlanProblem;
+  readonly calibration: Calibration | undefined;
   readonly warnings: readonly string[];
 }
 
@@ -98,16 +102,28 @@ function refuseTrainingWithCache(graph: Graph, phase: Phase | undefined, where: 
 
 /** The problem of planning a model file on a cluster. */
 export function createProblem(path: string, options: ProblemOptions): Problem {
-  const cluster = loadCluster(options.cluster ?? 'h100-sxm', options.devices);
+  const cluster = clusterOf(options);
   return problemOf(openModel(path, options), cluster, options);
 }
 
-/** The problem of planning an analysed model on a loaded cluster. */
+/** The cluster that the options name, `devices` of it, calibrated. */
+export function clusterOf(
+  options: Pick<ProblemOptions, 'cluster' | 'calibration'> & { readonly devices?: number },
+): Cluster {
+  return loadCluster(options.cluster ?? 'h100-sxm', options.devices, calibrationOf(options));
+}
+
+function calibrationOf({ calibration }: Pick<ProblemOptions, 'calibration'>): Calibration | undefined {
+  return calibration === undefined ? undefined : loadCalibration(calibration);
+}
+
+/** The problem of planning an analysed model on a loaded cluster, which the options' calibration has been laid over. */
 export function problemOf(model: AnalyzedModel, cluster: Cluster, options: ProblemOptions): Problem {
   const { graph, segmentation } = model;
   const { phase } = graph;
   const precision = options.precision ?? 'bf16';
-  const stack = stackOn(loadStack(options.stack), cluster.groups[0].device);
+  const calibration = calibrationOf(options);
+  const stack = stackOn(loadStack(options.stack, [], calibration), cluster.groups[0].device);
   const book = new StrategyBook(graph, segmentation, cluster, {
     phase,
     precision,
@@ -130,7 +146,24 @@ export function problemOf(model: AnalyzedModel, cluster: Cluster, options: Probl
     ...modelFacts(book),
     tpChoices: book.tpChoices(devices),
   };
-  return { model, cluster, book, problem, warnings: [...model.warnings, ...cluster.notes] };
+  const unused = calibration === undefined ? [] : unusedCalibration(calibration, cluster, stack.name);
+  const warnings = [...model.warnings, ...cluster.notes, ...unused];
+  return { model, cluster, book, problem, calibration, warnings };
+}
+
+/** A calibration that says nothing of what is planned for was probably meant for something else. */
+function unusedCalibration(calibration: Calibration, cluster: Cluster, stack: string): string[] {
+  const { devices, networks, stacks } = calibration;
+  const used =
+    stacks.has(stack) ||
+    cluster.groups.some(({ device }) => devices.has(device.name)) ||
+    networks.has(cluster.name);
+  // A cluster file may build on presets of other names.
+  if (used || (networks.size > 0 && !cluster.scalable)) return [];
+  const known = [...devices.keys(), ...networks.keys(), ...stacks.keys()];
+  return [
+    `calibration ${calibration.name} holds nothing for cluster ${cluster.name} and stack ${stack}, only for ${[...new Set(known)].join(', ') || 'nothing'}`,
+  ];
 }
 
 /**

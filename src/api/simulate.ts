@@ -1,9 +1,10 @@
 /** Prices a given plan: closed form beside event by event, judged against the model and the cluster. */
 import { basename } from 'node:path';
-import { loadCluster } from '../cluster/index.js';
+import type { Calibration } from '../cluster/index.js';
 import { candidateOf } from '../plan/candidateOf.js';
 import { decodePlan, validatePlan } from '../plan/index.js';
 import { counters } from '../simulate/counters.js';
+import type { Plan } from '../plan/types.js';
 import { createEngine } from '../simulate/engine.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import { chromeTrace } from '../simulate/trace.js';
@@ -11,7 +12,7 @@ import type { SimulationFacts } from '../report/simulationTable.js';
 import { PartitionError } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
 import type { AnalyzedModel } from './problem.js';
-import { openModel, problemOf } from './problem.js';
+import { clusterOf, openModel, problemOf } from './problem.js';
 
 export interface SimulateOptions {
   readonly seq?: number | undefined;
@@ -21,6 +22,8 @@ export interface SimulateOptions {
   readonly cluster?: string | undefined;
   /** Price with this stack profile instead of the plan's. */
   readonly stack?: string | undefined;
+  /** Measured numbers that take the place of the presets': a YAML file. */
+  readonly calibration?: string | undefined;
   /** Record the time line. */
   readonly trace?: boolean | undefined;
 }
@@ -45,7 +48,11 @@ export interface Simulation {
 export function simulatePlan(modelPath: string, planPath: string, options: SimulateOptions = {}): Simulation {
   const plan = decodePlan(readTextFile(planPath, 'a plan in JSON'), planPath);
   const clusterName = options.cluster ?? plan.cluster.name;
-  const cluster = loadCluster(clusterName, plan.cluster.devices);
+  const cluster = clusterOf({
+    cluster: clusterName,
+    calibration: options.calibration,
+    devices: plan.cluster.devices,
+  });
   const seq = options.seq ?? (plan.sequenceLength > 1 ? plan.sequenceLength : undefined);
   const model = openPlanned(modelPath, { ...options, seq }, plan.model.name);
   const problem = problemOf(model, cluster, {
@@ -53,6 +60,7 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
     batch: plan.globalBatch,
     precision: plan.precision,
     stack: options.stack ?? plan.stack,
+    calibration: options.calibration,
     objective: plan.objective,
   });
   const candidate = candidateOf(plan, model.graph, model.segmentation, planPath);
@@ -83,7 +91,7 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
       memoryCapacityBytes: estimate.memoryCapacityBytes,
       energyJoulesPerStep: estimate.energyJoulesPerStep,
       faults: options.cluster === undefined ? faults : [],
-      warnings: problem.warnings,
+      warnings: [...problem.warnings, ...uncalibrated(plan.calibration, problem.calibration)],
     },
     trace:
       run.timeline === null
@@ -94,6 +102,13 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
             counters(problem.problem, candidate, run),
           ),
   };
+}
+
+/** A plan that was priced with other measured numbers than these. */
+function uncalibrated(planned: Plan['calibration'], used: Calibration | undefined): string[] {
+  if (planned === undefined || planned.digest === used?.digest) return [];
+  const with_ = used === undefined ? 'none' : `another (${used.name})`;
+  return [`the plan was priced with calibration ${planned.name}, this is with ${with_}: give --calibration`];
 }
 
 /** The model, analysed; when the plan's sizes do not suit it, the error asks whether it is the plan's model at all. */

@@ -27,6 +27,10 @@ export function text(describe: string, defaultValue?: string) {
   } as const;
 }
 
+/** What `--calibration` is, wherever it is taken. */
+export const CALIBRATION_TEXT =
+  'YAML file of measured numbers over the presets (partition calibrate makes one)';
+
 export function withCommon<T>(argv: Argv<T>): Argv<T & CommonArgs> {
   return argv
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object on stdout' })

@@ -19,6 +19,7 @@ import { nearNames } from '../util/near.js';
 import { onInterrupt } from './interrupt.js';
 import type { CommonArgs, ModelArgs } from './options.js';
 import {
+  CALIBRATION_TEXT,
   integerBetween,
   oneOf,
   parseBindings,
@@ -43,6 +44,7 @@ type Args = CommonArgs &
     phase?: string;
     precision: string;
     stack: string;
+    calibration?: string;
     objective: string;
     method: string;
     budget: string;
@@ -73,6 +75,7 @@ export const planCommand: CommandModule<object, Args> = {
       .option('phase', text('train or inference; default inference for graphs with a key-value cache'))
       .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
       .option('stack', text(`stack profile: ${STACKS.join(', ')}, or a YAML file`, DEFAULT_STACK))
+      .option('calibration', text(CALIBRATION_TEXT))
       .option('objective', text('time, energy, cost, or weights: time=0.7,energy=0.3', 'time'))
       .option('method', text(`search method: ${METHODS.join(', ')}`, 'auto'))
       .option('budget', text('search budget: seconds (10s), evaluations (2000ev) or both', '10s'))
@@ -133,6 +136,7 @@ function requestOf(args: Args): PlanRequest {
     bind: parseBindings(args.bind),
     phase: args.phase === undefined ? undefined : oneOf(args.phase, PHASES, '--phase'),
     stack: args.stack,
+    calibration: args.calibration,
     precision: oneOf(args.precision, PRECISIONS, '--precision'),
     objective: args.objective,
     strict: args.strict,

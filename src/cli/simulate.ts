@@ -4,12 +4,27 @@ import type { CommandModule } from 'yargs';
 import { simulatePlan, simulationTable } from '../api/index.js';
 import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
 import type { CommonArgs, ModelArgs } from './options.js';
-import { parseBindings, positiveInteger, required, text, withCommon, withModel } from './options.js';
+import {
+  CALIBRATION_TEXT,
+  parseBindings,
+  positiveInteger,
+  required,
+  text,
+  withCommon,
+  withModel,
+} from './options.js';
 import { onInterrupt } from './interrupt.js';
 import { print, printJson, printWarnings } from './output.js';
 
 type Args = CommonArgs &
-  ModelArgs & { model?: string; plan?: string; cluster?: string; stack?: string; trace?: string };
+  ModelArgs & {
+    model?: string;
+    plan?: string;
+    cluster?: string;
+    stack?: string;
+    calibration?: string;
+    trace?: string;
+  };
 
 const USAGE = 'simulate <model.onnx> <plan.json>';
 
@@ -27,6 +42,7 @@ export const simulateCommand: CommandModule<object, Args> = {
     )
       .option('cluster', text("another cluster than the plan's: preset or YAML file"))
       .option('stack', text("another stack profile than the plan's: name or YAML file"))
+      .option('calibration', text(CALIBRATION_TEXT))
       .option('trace', text('write the time line here, for ui.perfetto.dev'))
       .epilogue(
         [
@@ -45,6 +61,7 @@ export const simulateCommand: CommandModule<object, Args> = {
       strict: args.strict,
       cluster: args.cluster,
       stack: args.stack,
+      calibration: args.calibration,
       trace: args.trace !== undefined,
     });
     if (args.trace !== undefined && result.trace !== null) {

@@ -66,6 +66,8 @@ export interface PlanOrigin {
     readonly seed: number;
     readonly evaluations: number;
   };
+  /** Measured numbers that it was priced with, if any. */
+  readonly calibration?: { readonly name: string; readonly digest: string } | undefined;
   readonly warnings: readonly string[];
 }
 
@@ -97,6 +99,9 @@ export function buildPlan(
     phase: setting.phase,
     precision: setting.precision,
     stack: setting.stack.name,
+    ...(origin.calibration === undefined
+      ? {}
+      : { calibration: { name: origin.calibration.name, digest: origin.calibration.digest } }),
     objective: origin.objective,
     sequenceLength: setting.sequenceLength,
     globalBatch: setting.globalBatch,

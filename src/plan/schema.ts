@@ -71,6 +71,12 @@ export const PLAN_SHAPE: Shape = object({
   phase: choice(['train', 'inference']),
   precision: choice(['fp32', 'tf32', 'fp16', 'bf16', 'fp8', 'fp4']),
   stack: text('Stack profile that it was priced with.'),
+  calibration: optional(
+    object(
+      { name: text(), digest: text('SHA-256 of the numbers that it changes.') },
+      'Measured numbers that it was priced with; absent: the presets alone.',
+    ),
+  ),
   objective: text(),
   sequenceLength: integer(1),
   globalBatch: integer(1, 'Sequences per step.'),

@@ -121,6 +121,8 @@ export interface Plan {
   precision: Precision;
   /** Stack profile that it was priced with. */
   stack: string;
+  /** Measured numbers that it was priced with, over the presets'; absent: none. */
+  calibration?: { name: string; digest: string };
   objective: string;
   sequenceLength: number;
   globalBatch: number;
