@@ -195,7 +195,10 @@ function groupHosts(hosts: readonly Host[]): DeviceGroup[] {
       hostIds: run.map((host) => host.id),
       levels: fitLevels(head.spec.network, deviceCount, head.devices),
       hostWatt: head.spec.hostWatt,
+      coolingShare: head.spec.coolingShare,
+      powerSupplyEfficiency: head.spec.powerSupplyEfficiency,
       networkWattPerDevice: head.spec.networkWattPerDevice,
+      networkBaseWatt: head.spec.networkBaseWatt,
       pricePerDeviceHourUsd: head.spec.pricePerDeviceHourUsd,
     });
     firstRank += deviceCount;

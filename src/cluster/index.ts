@@ -8,3 +8,4 @@ export { fitLevels, usedDomainSize } from './levels.js';
 export { torusSlice } from './torus.js';
 export { nearNames } from '../util/near.js';
 export { presetText } from './spec.js';
+export { atPowerCap, clockAt, leastCapWatt } from './powerCap.js';

@@ -3,6 +3,7 @@ import { Fields } from './fields.js';
 import { presetFolder, readYaml, resolvePreset } from './document.js';
 import { loadDevice, readDevice } from './device.js';
 import { readLevel } from './levels.js';
+import { atPowerCap, leastCapWatt } from './powerCap.js';
 import type { LevelSpec } from './levels.js';
 import { calibratedCluster } from './overlay.js';
 import type { Calibration } from './overlay.js';
@@ -27,7 +28,10 @@ export interface GroupSpec {
   readonly hosts: readonly number[] | { readonly any: number };
   readonly network: readonly LevelSpec[];
   readonly hostWatt: number;
+  readonly coolingShare: number;
+  readonly powerSupplyEfficiency: number;
   readonly networkWattPerDevice: number;
+  readonly networkBaseWatt: number;
   readonly pricePerDeviceHourUsd: number;
 }
 
@@ -117,19 +121,33 @@ function readGroup(
         loadDevice(deviceName, sources, `${fields.file}: ${fields.at('device')}`, 'input', calibration));
   const group: GroupSpec = {
     name: fields.string('name', device.name),
-    device,
+    device: underCap(fields, device),
     hosts: readHosts(fields, base?.devicesPerHost),
     network: readNetwork(fields, base?.group.network ?? []),
     hostWatt: fields.number('hostWatt', { default: base?.group.hostWatt ?? 0 }),
+    coolingShare: fields.number('coolingShare', { max: 2, default: base?.group.coolingShare ?? 0 }),
+    powerSupplyEfficiency: fields.number('powerSupplyEfficiency', {
+      min: 0.5,
+      max: 1,
+      default: base?.group.powerSupplyEfficiency ?? 1,
+    }),
     networkWattPerDevice: fields.number('networkWattPerDevice', {
       default: base?.group.networkWattPerDevice ?? 0,
     }),
+    networkBaseWatt: fields.number('networkBaseWatt', { default: base?.group.networkBaseWatt ?? 0 }),
     pricePerDeviceHourUsd: fields.number('pricePerDeviceHourUsd', {
       default: base?.group.pricePerDeviceHourUsd ?? 0,
     }),
   };
   fields.done();
   return group;
+}
+
+/** `powerCapWatt`: the limit that an operator sets, below the device's own. */
+function underCap(fields: Fields, device: Device): Device {
+  if (!fields.has('powerCapWatt')) return device;
+  const min = Math.ceil(leastCapWatt(device));
+  return atPowerCap(device, fields.number('powerCapWatt', { min, max: device.tdpWatt }));
 }
 
 function readBase(

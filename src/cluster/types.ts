@@ -58,6 +58,8 @@ export interface Device {
   readonly matrixWatt: number;
   readonly memoryWatt: number;
   readonly networkWatt: number;
+  /** Power above idle grows with the clock to this exponent (voltage falls with the clock). */
+  readonly clockExponent: number;
 }
 
 /** `switch` any pair at full rate; `mesh` direct links to each peer; `torus` links to neighbours; `nic`, `spine` between hosts. */
@@ -122,10 +124,16 @@ export interface DeviceGroup {
   readonly hostIds: readonly number[];
   /** Network as seen from inside the group. */
   readonly levels: readonly Level[];
-  /** Power of one host besides its accelerators (processors, memory, fans, NICs), watt. */
+  /** Power of one host besides its accelerators (processors, memory, switches inside, NICs), watt. */
   readonly hostWatt: number;
-  /** Share of the switches per device, watt. */
+  /** Watts of fans per watt of all else in the host: 0 where `hostWatt` counts them, or where liquid cools. */
+  readonly coolingShare: number;
+  /** Power behind the host's power supplies over power at the mains; 1 where `hostWatt` counts the loss. */
+  readonly powerSupplyEfficiency: number;
+  /** Switches between hosts: a device's share of their ports, watt. */
   readonly networkWattPerDevice: number;
+  /** The first switches of a fabric, there as soon as a job spans two hosts, watt. */
+  readonly networkBaseWatt: number;
   readonly pricePerDeviceHourUsd: number;
 }
 

@@ -57,6 +57,8 @@ export interface ClassCosts {
   readonly tpBackwardSec: Float64Array;
   /** Both together, by collective: [TP_KINDS][class]. */
   readonly tpKindSec: readonly Float64Array[];
+  /** Of those seconds, what the arithmetic of matrix kernels takes at the device's full rate: for energy. */
+  readonly matrixSec: Float64Array;
   readonly cpForwardSec: Float64Array;
   readonly cpBackwardSec: Float64Array;
   readonly epForwardSec: Float64Array;

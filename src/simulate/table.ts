@@ -2,7 +2,7 @@
  * Prefix sums of class costs along the chain of segments, so that what a stage costs is a difference of two numbers.
  * One view per table (sharding, microbatch, device group); per view one policy view per recompute vector seen.
  */
-import { RECOMPUTE_FULL } from '../cost/types.js';
+import { KERNEL_KINDS, RECOMPUTE_FULL } from '../cost/types.js';
 import type { StackProfile } from '../cost/stack.js';
 import type { ClassCosts, CostProvider, Phase, ShardKey } from '../cost/types.js';
 import type { Segmentation } from '../graph/types.js';
@@ -37,6 +37,9 @@ export class TableView {
   readonly expertParameters: Float64Array;
   readonly cacheBytes: Float64Array;
   readonly flop: Float64Array;
+  /** Of the compute, at full rate of the matrix units, and waiting for the host: for energy. */
+  readonly matrixSec: Float64Array;
+  readonly launchSec: Float64Array;
   readonly memoryTrafficBytes: Float64Array;
   readonly networkBytes: Float64Array;
   /** Largest number of parameters a segment holds: what ZeRO-3 gathers at a time. */
@@ -72,6 +75,9 @@ export class TableView {
     this.flop = this.prefix((k) => c.forwardFlop[k] + back * c.backwardFlop[k]);
     this.memoryTrafficBytes = this.prefix((k) => c.memoryTrafficBytes[k]);
     this.networkBytes = this.prefix((k) => c.networkBytes[k]);
+    this.matrixSec = this.prefix((k) => c.matrixSec[k]);
+    const launch = c.kernelSec[KERNEL_KINDS.indexOf('launch')];
+    this.launchSec = this.prefix((k) => launch[k]);
     this.segmentParameters = this.rangeMax((k) => c.denseParameters[k] + c.expertParameters[k]);
     this.widestSegmentSec = this.rangeMax((k) => c.forwardSec[k] + backward(k)).over(
       0,

@@ -273,6 +273,7 @@ export class StrategyBook implements CostProvider {
       cpForwardSec: column(),
       cpBackwardSec: column(),
       epForwardSec: column(),
+      matrixSec: column(),
       epBackwardSec: column(),
       recomputeSec: perPolicy(),
       savedBytes: perPolicy(),

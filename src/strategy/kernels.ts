@@ -126,6 +126,13 @@ export class KernelClock {
     return { forward, backwardInput: 2 * forward, backwardWeight: 0, statistics: 0 };
   }
 
+  /** Rate at which the arithmetic of a matrix kernel would run if nothing but the matrix units held it up; 0 for others. */
+  matrixFlopPerSec(layer: Layer, block: LayerBlock): number {
+    const { kind } = block.source;
+    if (kind !== 'gemm' && kind !== 'groupedGemm' && kind !== 'conv' && kind !== 'attention') return 0;
+    return this.device.achievableFlopPerSec[this.matrixPrecision(layer, block)];
+  }
+
   private matrixSec(layer: Layer, block: LayerBlock, e: MatrixExtents): BlockSeconds {
     const precision = this.matrixPrecision(layer, block);
     const { stack, device } = this;

@@ -59,6 +59,9 @@ function priceKernels({ costs, c, strategy, scale, clock, trains }: Pricing): vo
     costs.forwardFlop[c] += block.source.flop * work;
     costs.memoryTrafficBytes[c] += bytes;
     costs.tpForwardSec[c] += sec.statistics;
+    const flop = block.source.flop + (trains ? block.source.gradInputFlop + block.source.gradWeightFlop : 0);
+    const rate = clock.matrixFlopPerSec(layer, block);
+    if (rate > 0) costs.matrixSec[c] += Math.min(sec.forward + backward, (flop * work) / rate);
     const backward = trains ? sec.backwardInput + sec.backwardWeight : 0;
     countKernel(costs, c, block.isLoss ? 'loss' : block.source.kind, sec.forward + backward);
     countTensorParallel(costs, c, 'allReduce', (trains ? 2 : 1) * sec.statistics);

@@ -181,6 +181,7 @@ function buildTable(sizes: Sizes, key: ShardKey): ClassCosts {
     kernelSec: KERNEL_KINDS.map((kind) =>
       kind === 'gemm' ? column((k) => (train ? 3 : 1) * forwardSec[k]) : none,
     ),
+    matrixSec: column((k) => (train ? 2.1 : 0.7) * forwardSec[k]),
     tpForwardSec: tp,
     tpBackwardSec: tp,
     tpKindSec: TP_KINDS.map((kind) => (kind === 'allReduce' ? column((k) => (train ? 2 : 1) * tp[k]) : none)),

@@ -122,6 +122,7 @@ export function tinyProblem(ops = 12, devices = 8): PlanProblem {
     backwardInputSec: one(1e-3 / key.tp),
     backwardWeightSec: one(1e-3 / key.tp),
     kernelSec: KERNEL_KINDS.map((kind) => one(kind === 'gemm' ? 3e-3 / key.tp : 0)),
+    matrixSec: one(2e-3 / key.tp),
     tpForwardSec: one(key.tp > 1 ? 1e-4 : 0),
     tpBackwardSec: one(key.tp > 1 ? 1e-4 : 0),
     tpKindSec: TP_KINDS.map((kind) => one(kind === 'allReduce' && key.tp > 1 ? 2e-4 : 0)),
