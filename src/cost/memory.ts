@@ -23,16 +23,22 @@ export function gatherBufferBytes(
 export interface LossMemory {
   /** Kept from the forward to the backward pass: the fp32 softmax. */
   readonly savedBytes: number;
-  /** On top of it while the loss or its gradient is computed: logits in 16 bits and their fp32 copy. */
+  /** On top of it while the loss or its gradient is computed: logits, their fp32 copy, gradients. */
   readonly transientBytes: number;
 }
 
+/** Bytes of an fp32 number: what the softmax is kept in. */
+const SOFTMAX_BYTES = 4;
+
 /**
- * Cross-entropy over `logits` elements held here (tokens of one microbatch times classes of this rank), as
- * vocabulary-parallel implementations do it: logits in the compute precision, cast to fp32, the softmax saved.
+ * Cross-entropy over `logits` elements held here (tokens of one microbatch times classes of this rank).
+ *
+ * @param peakBytes bytes per logit at the peak, the kept softmax included. Vocabulary-parallel implementations hold logits in
+ * 16 bits, their fp32 copy and the softmax: 10.
  */
-export function lossMemory(logits: number, logitBytes = 2): LossMemory {
-  return { savedBytes: logits * 4, transientBytes: logits * (4 + logitBytes) };
+export function lossMemory(logits: number, peakBytes = 10): LossMemory {
+  const saved = Math.min(SOFTMAX_BYTES, peakBytes);
+  return { savedBytes: logits * saved, transientBytes: logits * (peakBytes - saved) };
 }
 
 /**

@@ -9,8 +9,11 @@ import { mergeOverlay } from '../cluster/overlay.js';
 import type { Calibration } from '../cluster/overlay.js';
 import type { Device, Level, SourcedFigure } from '../cluster/types.js';
 
-/** What selective recomputation drops and makes again: attention's inside (Megatron) or what memory-bound kernels made. */
-export type SelectiveRecompute = 'attention' | 'pointwise';
+/**
+ * What selective recomputation drops and makes again: attention's inside (Megatron), what memory-bound kernels made, or all
+ * but attention and every second matmul (torchtitan).
+ */
+export type SelectiveRecompute = 'attention' | 'pointwise' | 'matmul';
 
 export interface StackProfile {
   readonly name: string;
@@ -57,6 +60,10 @@ export interface StackProfile {
   readonly expertImbalance: number;
   /** Passes over the optimizer's state in one update: 1 when fused. */
   readonly optimizerPasses: number;
+  /** Bytes per logit at the peak of the loss: the logits, their fp32 copies, softmax and gradients alive at one time. */
+  readonly logitBytes: number;
+  /** Memory that the allocator holds beside what is live, as a share of what is allocated and freed every step. */
+  readonly fragmentationShare: number;
   /** Numbers that differ on one kind of device, by preset name: a kernel written for one generation runs worse on the next. */
   readonly onDevice: Readonly<Record<string, StackNumbers>>;
 }
@@ -147,6 +154,8 @@ const NUMBERS = {
   gradientBytes: { max: 4, default: 0, integer: true },
   expertImbalance: { min: 1, max: 64, default: 1 },
   optimizerPasses: PASSES,
+  logitBytes: { min: 2, max: 40, default: 10 },
+  fragmentationShare: { max: 1, default: 0.05 },
 } satisfies Record<string, NumberField>;
 
 type NumberName = keyof typeof NUMBERS;
@@ -198,7 +207,7 @@ export function readStack(
     version: f.string('version', 'any'),
     description: f.string('description', name),
     attention: f.oneOf('attention', ['fused', 'unfused'], 'fused'),
-    selectiveRecompute: f.oneOf('selectiveRecompute', ['attention', 'pointwise'], 'attention'),
+    selectiveRecompute: f.oneOf('selectiveRecompute', ['attention', 'pointwise', 'matmul'], 'attention'),
     ...numbers,
     onDevice,
   };

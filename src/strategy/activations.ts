@@ -1,77 +1,62 @@
 /** What one layer keeps from its forward to its backward pass, what it makes again, and what it needs in passing. */
 import { lossMemory } from '../cost/memory.js';
 import { RECOMPUTE_FULL, RECOMPUTE_NONE, RECOMPUTE_SELECTIVE } from '../cost/types.js';
-import { reshardKind } from './reshard.js';
 import type { Pricing } from './price.js';
-import { countTensorParallel } from './tally.js';
+import { innerBytes, isActivation, keptUnder, runsNothing, selectiveRerun } from './rerun.js';
+import { reshardKind } from './reshard.js';
 import type { RankScale } from './scale.js';
-import { tensorBytes, tensorElements, workScale } from './scale.js';
+import { tensorBytes, tensorElements } from './scale.js';
 import type { LayerStrategy } from './solve.js';
 import { boundarySpec } from './solve.js';
 import { REPLICATED } from './spec.js';
+import { countTensorParallel } from './tally.js';
 
 /**
- * Bytes kept for the backward pass. `none` keeps what the blocks save. `selective` drops what memory-bound blocks made
- * (norms, activations) and makes it again. `full` keeps only what enters the layer and runs its forward pass again.
- * A tensor gathered for its readers is kept as its maker left it and gathered again. The loss keeps its softmax in fp32.
+ * Bytes kept for the backward pass. `none` keeps what the blocks save. `selective` drops what the stack's rule says and
+ * makes it again (see rerun.ts). `full` keeps only what enters the layer and runs its forward pass again. A tensor gathered
+ * for its readers is kept as its maker left it and gathered again. The loss keeps its softmax in fp32.
  */
-export function countActivations({ costs, c, strategy, scale, clock, trains }: Pricing): void {
-  const { layer, options } = strategy;
-  const localOf = new Map(layer.tensors.map((t, i) => [t.id, i]));
-  const kept = new Set<number>();
-  const rebuilt = new Set<number>();
+export function countActivations(pricing: Pricing): void {
+  const { costs, c, strategy, scale, clock, trains } = pricing;
+  const { layer } = strategy;
+  const { stack } = clock;
   let working = 0;
+  let lossBytes = 0;
   layer.blocks.forEach((block, b) => {
-    const option = options[b];
-    working = Math.max(working, touchedActivationBytes(strategy, b, scale) * (trains ? 2 : 1));
-    if (!trains) return;
-    if (block.isLoss) {
-      const loss = lossMemory(logitElements(strategy, b, scale), scale.floatBytes);
-      working = Math.max(working, loss.transientBytes);
-      costs.savedBytes[RECOMPUTE_NONE][c] += loss.savedBytes;
-      costs.savedBytes[RECOMPUTE_SELECTIVE][c] += loss.savedBytes;
-      return;
-    }
-    const extra = block.source.extraSavedBytes * workScale(block, option, scale);
-    costs.savedBytes[RECOMPUTE_NONE][c] += extra;
-    costs.savedBytes[RECOMPUTE_SELECTIVE][c] += extra;
-    for (const id of block.source.saved) {
-      const t = localOf.get(id);
-      if (t === undefined || kept.has(t)) continue;
-      kept.add(t);
-      const tensor = layer.tensors[t];
-      if (tensor.isParameter || tensor.isConstant) continue;
-      const spec = strategy.specs[t];
-      const made = strategy.madeSpecs[t];
-      const gathered = reshardKind(made, false, spec) === 'allGather';
-      const bytes = tensorBytes(tensor, scale) / Math.max(made.shards, spec.shards);
-      costs.savedBytes[RECOMPUTE_NONE][c] += bytes;
-      if (gathered) {
-        const sec = clock.tensorParallelSec('allGather', tensorBytes(tensor, scale));
-        costs.tpBackwardSec[c] += sec;
-        countTensorParallel(costs, c, 'allGather', sec);
+    let bytes = touchedActivationBytes(strategy, b, scale);
+    if (trains) {
+      // Scores in memory have gradients there too.
+      bytes = 2 * bytes + (block.source.kind === 'attention' ? innerBytes(pricing, b) : 0);
+      if (block.isLoss) {
+        const loss = lossMemory(logitElements(strategy, b, scale), stack.logitBytes + scale.floatBytes - 2);
+        bytes = loss.transientBytes;
+        lossBytes += loss.savedBytes;
       }
-      const maker = tensor.producer;
-      if (maker >= 0 && layer.blocks[maker].source.kind === 'pointwise' && !tensor.leaves) rebuilt.add(maker);
-      else costs.savedBytes[RECOMPUTE_SELECTIVE][c] += bytes;
     }
+    working = Math.max(working, bytes);
   });
   costs.transientBytes[RECOMPUTE_NONE][c] = working;
   costs.transientBytes[RECOMPUTE_SELECTIVE][c] = working;
-  costs.transientBytes[RECOMPUTE_FULL][c] = working + costs.savedBytes[RECOMPUTE_NONE][c];
+  costs.transientBytes[RECOMPUTE_FULL][c] = working;
   if (!trains) return;
-  for (const b of rebuilt) {
-    costs.recomputeSec[RECOMPUTE_SELECTIVE][c] += clock.blockSec(
-      layer,
-      layer.blocks[b],
-      options[b],
-      scale,
-    ).forward;
+  const none = keptUnder(pricing, runsNothing(layer));
+  const selective = keptUnder(pricing, selectiveRerun(pricing));
+  costs.savedBytes[RECOMPUTE_NONE][c] = none.bytes + lossBytes;
+  costs.savedBytes[RECOMPUTE_SELECTIVE][c] = selective.bytes + lossBytes;
+  costs.recomputeSec[RECOMPUTE_SELECTIVE][c] = selective.rerunSec;
+  costs.transientBytes[RECOMPUTE_SELECTIVE][c] += selective.remadeBytes;
+  costs.transientBytes[RECOMPUTE_FULL][c] += none.bytes + lossBytes;
+  for (const t of none.tensors) {
+    const tensor = layer.tensors[t];
+    if (reshardKind(strategy.madeSpecs[t], false, strategy.specs[t]) !== 'allGather') continue;
+    const sec = clock.tensorParallelSec('allGather', tensorBytes(tensor, scale));
+    costs.tpBackwardSec[c] += sec;
+    countTensorParallel(costs, c, 'allGather', sec);
   }
   costs.recomputeSec[RECOMPUTE_FULL][c] =
     costs.forwardSec[c] + costs.tpForwardSec[c] + costs.cpForwardSec[c] + costs.epForwardSec[c];
   for (const tensor of layer.tensors) {
-    if (tensor.producer >= 0 || tensor.isParameter || tensor.isConstant || !tensor.carriesGradient) continue;
+    if (tensor.producer >= 0 || !isActivation(tensor) || !tensor.carriesGradient) continue;
     const spec = boundarySpec(tensor, strategy.boundary, strategy.degree);
     costs.savedBytes[RECOMPUTE_FULL][c] += tensorBytes(tensor, scale) / spec.shards;
   }
@@ -82,7 +67,7 @@ function logitElements(strategy: LayerStrategy, b: number, scale: RankScale): nu
   const { layer, options } = strategy;
   return layer.blocks[b].inputs.reduce((most, t, slot) => {
     const tensor = layer.tensors[t];
-    if (!tensor.isFloat || tensor.isParameter || tensor.isConstant) return most;
+    if (!tensor.isFloat || !isActivation(tensor)) return most;
     return Math.max(most, tensorElements(tensor, scale) / options[b].inputSpecs[slot].shards);
   }, 0);
 }
@@ -94,7 +79,7 @@ function touchedActivationBytes(strategy: LayerStrategy, b: number, scale: RankS
   let bytes = 0;
   const count = (t: number, shards: number): void => {
     const tensor = layer.tensors[t];
-    if (!tensor.isParameter && !tensor.isConstant) bytes += tensorBytes(tensor, scale) / shards;
+    if (isActivation(tensor)) bytes += tensorBytes(tensor, scale) / shards;
   };
   block.inputs.forEach((t, slot) => count(t, options[b].inputSpecs[slot].shards));
   block.outputs.forEach((t, slot) => count(t, options[b].outputSpecs[slot].shards));

@@ -73,8 +73,8 @@ export class KernelClock {
     return this.collectiveSec(this.tpCurves, kind, bytes, this.key.tp, 1);
   }
 
-  /** A collective over the context-parallel group; `bytes` of the whole tensor. */
-  contextParallelSec(kind: 'allGather' | 'reduceScatter', bytes: number): number {
+  /** A collective over the context-parallel group; `bytes` of the whole tensor, for all-to-all of one rank's part. */
+  contextParallelSec(kind: 'allGather' | 'reduceScatter' | 'allToAll', bytes: number): number {
     return this.collectiveSec(this.cpCurves, kind, bytes, this.key.cp, this.key.tp);
   }
 
@@ -252,6 +252,17 @@ export class KernelClock {
 /** A block of nothing but views costs nothing. */
 function isView(layer: Layer, block: LayerBlock): boolean {
   return block.source.touchedElements === 0 && block.outputs.every((t) => layer.tensors[t].elements >= 0);
+}
+
+/** Elements of the scores of an attention block on one rank. */
+export function attentionScores(
+  layer: Layer,
+  block: LayerBlock,
+  option: BlockOption,
+  scale: RankScale,
+): number {
+  const { batch, heads, queries, keys } = attentionShape(layer, block, option, scale);
+  return batch * heads * queries * keys;
 }
 
 interface AttentionShape {
