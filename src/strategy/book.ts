@@ -8,6 +8,7 @@ import { KERNEL_KINDS, RECOMPUTE_KINDS, TP_KINDS } from '../cost/types.js';
 import type { ClassCosts, CostProvider, Phase, Precision, ShardKey } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
 import { AXIS_SEQUENCE } from '../graph/index.js';
+import { contextHeads } from './context.js';
 import type { ExpertTraffic } from './experts.js';
 import { expertTraffic } from './experts.js';
 import { KernelClock } from './kernels.js';
@@ -135,6 +136,11 @@ export class StrategyBook implements CostProvider {
     return this.traffic.reduce((most, t) => Math.max(most, t.experts), 1);
   }
 
+  /** Attention heads that an all-to-all context exchange may deal out; 1 when there are none. */
+  get contextHeads(): number {
+    return contextHeads(this.layers);
+  }
+
   /** True when a sequence axis was found, so that context and sequence parallelism have something to split. */
   get hasSequence(): boolean {
     return this.layers.some((l) => l.blocks.some((b) => b.axes.includes(AXIS_SEQUENCE)));
@@ -179,7 +185,7 @@ export class StrategyBook implements CostProvider {
   }
 
   costs(key: ShardKey): ClassCosts {
-    const id = `${shardingId(key)}/${key.microbatch}`;
+    const id = `${shardingId(key)}/${key.microbatch}/${key.contextExchange}`;
     let found = this.costCache.get(id);
     if (!found) {
       found = this.price(key);
@@ -267,13 +273,13 @@ export class StrategyBook implements CostProvider {
       backwardInputSec: column(),
       backwardWeightSec: column(),
       kernelSec: KERNEL_KINDS.map(column),
+      matrixSec: column(),
       tpForwardSec: column(),
       tpBackwardSec: column(),
       tpKindSec: TP_KINDS.map(column),
       cpForwardSec: column(),
       cpBackwardSec: column(),
       epForwardSec: column(),
-      matrixSec: column(),
       epBackwardSec: column(),
       recomputeSec: perPolicy(),
       savedBytes: perPolicy(),
@@ -293,7 +299,8 @@ export class StrategyBook implements CostProvider {
     strategies.forEach((strategy, c) =>
       priceLayer(costs, strategy, this.traffic[c], key, scale, clock, this.options.phase),
     );
-    const split = strategies[0]?.boundary === 'sequence' ? key.tp : 1;
+    // A replicated tensor is sent in tp parts and gathered behind the cut (Megatron and DeepSpeed both do).
+    const split = key.tp;
     for (let s = 0; s <= segmentCount; s++) {
       costs.cutBytes[s] = ((cutElements[s] ?? 0) * scale.batch * scale.floatBytes) / (key.cp * split);
     }
