@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { PlanSpace, lowerBoundSec } from '../search/index.js';
-import type { Budget, Clock } from '../search/types.js';
+import type { Budget, Clock, SearchContext } from '../search/types.js';
 import { buildPlan } from '../plan/build.js';
 import { describeDegrees } from '../parallel/degrees.js';
 import { encodePlan } from '../plan/codec.js';
@@ -19,6 +19,7 @@ import { Random } from '../util/random.js';
 import { infeasibleError } from './infeasible.js';
 import type { Problem, ProblemOptions } from './problem.js';
 import { createProblem } from './problem.js';
+import { recordSearch } from './record.js';
 
 export interface PlanRequest extends ProblemOptions {
   readonly modelPath: string;
@@ -28,6 +29,8 @@ export interface PlanRequest extends ProblemOptions {
   readonly budget?: Budget;
   /** Default 0. */
   readonly seed?: number;
+  /** Keep every priced plan in this file. */
+  readonly record?: string | undefined;
 }
 
 export interface PlanHooks {
@@ -47,6 +50,8 @@ export interface PlanReply {
 /** What `partition <model> --json` prints. */
 export interface PlanSummary {
   readonly planPath: string;
+  /** The record of the search, if one was asked for. */
+  readonly recordPath: string | null;
   readonly method: string;
   readonly foundBy: string;
   readonly evaluations: number;
@@ -107,7 +112,7 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   hooks.onProgress?.(`searching with ${method}`, null);
   const budget = searchBudget(request.budget ?? DEFAULT_BUDGET, hooks.clock() - started);
   const settled = new Settled(problem.problem, hooks.clock());
-  const result = await solver.solve({
+  const context: SearchContext = {
     problem: problem.problem,
     simulator,
     budget,
@@ -124,7 +129,12 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
         text,
       });
     },
-  });
+  };
+  const result = await (request.record === undefined
+    ? solver.solve(context)
+    : recordSearch(request.record, problem, request, (recording) =>
+        solver.solve({ ...context, simulator: recording(simulator) }),
+      ));
   if (result.best === null) throw infeasibleError(problem, result.nearest, request);
   if (simulator.estimate(result.best, createEstimate()).stepTimeSec === 0) throw nothingToPlan(request);
   const plan = planOf(problem, result.best, request.modelPath, {
@@ -213,7 +223,7 @@ function shardingsOf(
 export function writePlanFiles(reply: PlanReply, request: PlanRequest, folder: string): PlanSummary {
   checkFolder(folder);
   const planPath = join(folder, 'plan.json');
-  const summary = summarize(reply, planPath);
+  const summary = summarize(reply, planPath, request.record ?? null);
   writeFileAtomic(planPath, encodePlan(reply.plan));
   const run = {
     model: request.modelPath,
@@ -235,10 +245,15 @@ function checkFolder(folder: string): void {
   }
 }
 
-export function summarize({ plan, evaluations, wallSec }: PlanReply, planPath: string): PlanSummary {
+export function summarize(
+  { plan, evaluations, wallSec }: PlanReply,
+  planPath: string,
+  recordPath: string | null = null,
+): PlanSummary {
   const { prediction: p } = plan;
   return {
     planPath,
+    recordPath,
     method: plan.foundBy.method,
     foundBy: plan.foundBy.member,
     evaluations,

@@ -3,6 +3,7 @@ import type { Calibration, Cluster } from '../cluster/index.js';
 import { loadCluster } from '../cluster/index.js';
 import { loadCalibration } from '../cost/calibration.js';
 import { listStacks, loadStack, stackOn } from '../cost/stack.js';
+import type { StackProfile } from '../cost/stack.js';
 import type { Phase, Precision } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
 import { analyze } from '../graph/index.js';
@@ -118,12 +119,20 @@ function calibrationOf({ calibration }: Pick<ProblemOptions, 'calibration'>): Ca
 }
 
 /** The problem of planning an analysed model on a loaded cluster, which the options' calibration has been laid over. */
-export function problemOf(model: AnalyzedModel, cluster: Cluster, options: ProblemOptions): Problem {
+export function problemOf(
+  model: AnalyzedModel,
+  cluster: Cluster,
+  options: ProblemOptions & {
+    /** Takes the place of `stack`. */
+    readonly stackProfile?: StackProfile;
+  },
+): Problem {
   const { graph, segmentation } = model;
   const { phase } = graph;
   const precision = options.precision ?? 'bf16';
   const calibration = calibrationOf(options);
-  const stack = stackOn(loadStack(options.stack, [], calibration), cluster.groups[0].device);
+  const profile = options.stackProfile ?? loadStack(options.stack, [], calibration);
+  const stack = stackOn(profile, cluster.groups[0].device);
   const book = new StrategyBook(graph, segmentation, cluster, {
     phase,
     precision,

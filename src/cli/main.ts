@@ -6,7 +6,7 @@ import { inspectCommand } from './inspect.js';
 import { printError } from './output.js';
 import { planCommand } from './plan.js';
 import { simulateCommand } from './simulate.js';
-import { version } from './version.js';
+import { version } from '../util/version.js';
 import { zooCommand } from './zoo.js';
 
 /** Runs the program and ends the process with its exit code. */

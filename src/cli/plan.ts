@@ -1,6 +1,6 @@
 /** `partition <model.onnx> --devices N`: plans, writes the plan, prints the summary. */
 import { existsSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { CommandModule } from 'yargs';
 import type { PlanRequest } from '../api/index.js';
 import {
@@ -13,7 +13,7 @@ import {
   writePlanFiles,
 } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
-import { checkWritableFolder } from '../util/files.js';
+import { checkWritableFolder, removeQuietly, temporaryName } from '../util/files.js';
 import { formatSeconds } from '../util/format.js';
 import { nearNames } from '../util/near.js';
 import { onInterrupt } from './interrupt.js';
@@ -50,6 +50,7 @@ type Args = CommonArgs &
     budget: string;
     seed: string;
     out?: string;
+    record?: string;
   };
 
 const PHASES = ['train', 'inference'] as const;
@@ -81,6 +82,7 @@ export const planCommand: CommandModule<object, Args> = {
       .option('budget', text('search budget: seconds (10s), evaluations (2000ev) or both', '10s'))
       .option('seed', text('random seed', '0'))
       .option('out', text('output folder; default <model>.partition'))
+      .option('record', text('keep every priced plan in this file, for partition replay'))
       .epilogue(
         [
           'Examples:',
@@ -88,6 +90,7 @@ export const planCommand: CommandModule<object, Args> = {
           '  partition model.onnx --devices 1024 --cluster a100-80gb --batch 2048',
           '  partition model.onnx --devices 64 --bind batch=1 --bind seq=4096 --json',
           '  partition model.onnx --devices 256..4096                          the time/cost frontier',
+          '  partition model.onnx --devices 64 --record search.jsonl           for partition replay',
           '  partition inspect model.onnx                                      what is in it',
         ].join('\n'),
       ) as never,
@@ -96,6 +99,7 @@ export const planCommand: CommandModule<object, Args> = {
     const request = requestOf(counts === null ? args : { ...args, devices: String(counts[0]) });
     const folder = args.out ?? `${basename(request.modelPath).replace(/\.onnx$/, '')}.partition`;
     checkWritableFolder(folder);
+    if (args.record !== undefined) checkRecord(args.record, counts !== null);
     if (counts !== null) {
       await sweep(request, counts, folder, args);
       return;
@@ -104,6 +108,7 @@ export const planCommand: CommandModule<object, Args> = {
     let best: Best | null = null;
     const release = onInterrupt(() => {
       progress.done();
+      if (args.record !== undefined) removeQuietly(temporaryName(args.record));
       return best === null
         ? 'interrupted before a plan was found; nothing was written'
         : `interrupted; best so far ${best.text}, step ${formatSeconds(best.stepTimeSec)}; nothing was written`;
@@ -143,7 +148,19 @@ function requestOf(args: Args): PlanRequest {
     method: oneOf(args.method, METHODS, '--method'),
     budget: parseBudget(args.budget),
     seed: integerBetween(args.seed, '--seed', 0, LARGEST_SEED),
+    record: args.record,
   };
+}
+
+function checkRecord(path: string, severalSearches: boolean): void {
+  if (severalSearches)
+    throw new PartitionError(
+      'usage',
+      'a range of device counts is several searches, and a record holds one',
+      '--record',
+      'record one device count at a time',
+    );
+  checkWritableFolder(dirname(path));
 }
 
 /** A lone word may be a mistyped command. */

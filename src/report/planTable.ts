@@ -6,6 +6,8 @@ import { formatBytes, formatPercent, formatSeconds, formatSi, formatTable } from
 /** What the table says beside the plan itself. */
 export interface PlanRun {
   readonly planPath: string;
+  /** The record of the search, if one was asked for. */
+  readonly recordPath?: string | null;
   readonly evaluations: number;
   readonly wallSec: number;
 }
@@ -142,5 +144,6 @@ export function memoryTable(ranks: readonly MemoryBreakdown[], capacityBytes: nu
 function found(plan: Plan, run: PlanRun): string {
   const { method, member, seed } = plan.foundBy;
   const by = member === method ? method : `${method} (${member})`;
-  return `found by ${by}, seed ${seed}, ${run.evaluations} plans priced in ${formatSeconds(run.wallSec)}; written to ${oneLine(run.planPath, 400)}`;
+  const record = run.recordPath ? `, every price to ${oneLine(run.recordPath, 400)}` : '';
+  return `found by ${by}, seed ${seed}, ${run.evaluations} plans priced in ${formatSeconds(run.wallSec)}; written to ${oneLine(run.planPath, 400)}${record}`;
 }

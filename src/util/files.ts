@@ -12,6 +12,7 @@ import {
   rmdirSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { PartitionError } from './errors.js';
@@ -23,7 +24,7 @@ import { PartitionError } from './errors.js';
  * @throws PartitionError usage when it cannot be written
  */
 export function writeFileAtomic(path: string, data: string | Uint8Array): void {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = temporaryName(path);
   try {
     makeFolder(dirname(path));
     writeFileSync(temporary, data);
@@ -31,6 +32,56 @@ export function writeFileAtomic(path: string, data: string | Uint8Array): void {
   } catch (e) {
     removeQuietly(temporary);
     throw unwritable(path, e);
+  }
+}
+
+/** Where a file of this process stands until it is whole. */
+export function temporaryName(path: string): string {
+  return `${path}.${process.pid}.tmp`;
+}
+
+/** A file that is written piece by piece and appears under its name when it is whole. */
+export class AtomicWriter {
+  private readonly temporary: string;
+  private fd: number;
+
+  /** @throws PartitionError usage when it cannot be written; so do the methods */
+  constructor(private readonly path: string) {
+    this.temporary = temporaryName(path);
+    try {
+      makeFolder(dirname(path));
+      this.fd = openSync(this.temporary, 'w');
+    } catch (e) {
+      throw unwritable(path, e);
+    }
+  }
+
+  append(bytes: Uint8Array): void {
+    try {
+      for (let at = 0; at < bytes.length;) at += writeSync(this.fd, bytes, at);
+    } catch (e) {
+      this.abandon();
+      throw unwritable(this.path, e);
+    }
+  }
+
+  /** The file takes its name. */
+  commit(): void {
+    try {
+      closeSync(this.fd);
+      this.fd = -1;
+      renameSync(this.temporary, this.path);
+    } catch (e) {
+      this.abandon();
+      throw unwritable(this.path, e);
+    }
+  }
+
+  /** Leaves nothing behind; without effect on a file that has its name. */
+  abandon(): void {
+    if (this.fd >= 0) closeSync(this.fd);
+    this.fd = -1;
+    removeQuietly(this.temporary);
   }
 }
 
@@ -110,6 +161,41 @@ export function readTextFile(path: string, expected: string, limitBytes = LARGES
         throw new PartitionError('input', `expected ${expected}, found more than ${limitBytes} bytes`, path);
       }
     }
+  } catch (e) {
+    throw e instanceof PartitionError ? e : unreadable(path, expected, e);
+  } finally {
+    if (fd !== null) closeSync(fd);
+  }
+}
+
+/** Longer lines than this are no text that we wrote. */
+const LONGEST_LINE_BYTES = 1 << 22;
+
+/**
+ * The lines of a file, one at a time, without their ends. `ended` is false for a last line that has no end.
+ *
+ * @throws PartitionError input when it cannot be read, or a line is longer than any we write
+ */
+export function* linesOf(path: string, expected: string): Generator<{ line: string; ended: boolean }> {
+  let fd: number | null = null;
+  try {
+    fd = openSync(path, 'r');
+    const chunk = Buffer.allocUnsafe(1 << 16);
+    let rest: Buffer = Buffer.alloc(0);
+    for (;;) {
+      const count = readSync(fd, chunk);
+      if (count === 0) break;
+      const bytes = Buffer.concat([rest, chunk.subarray(0, count)]);
+      let from = 0;
+      for (let to = bytes.indexOf(10); to >= 0; to = bytes.indexOf(10, from)) {
+        yield { line: bytes.toString('utf8', from, to), ended: true };
+        from = to + 1;
+      }
+      rest = bytes.subarray(from);
+      if (rest.length > LONGEST_LINE_BYTES)
+        throw new PartitionError('input', `expected ${expected}, found a line without end`, path);
+    }
+    if (rest.length > 0) yield { line: rest.toString('utf8'), ended: false };
   } catch (e) {
     throw e instanceof PartitionError ? e : unreadable(path, expected, e);
   } finally {
