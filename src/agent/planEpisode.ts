@@ -1,8 +1,8 @@
 /**
  * The plan episode: a training plan built decision by decision.
  *
- * Actions: at each step one option of the next decision, in the order of PLAN_DECISIONS (mesh degrees, microbatch,
- *   schedule and interleaving, ZeRO, recomputation per family of layer classes, axis order, cuts). Degrees that some
+ * Actions: at each step one option of the next decision, in the order of PLAN_DECISIONS (mesh degrees, context exchange,
+ *   microbatch, schedule and interleaving, ZeRO, recomputation per family of layer classes, axis order, cuts). Degrees that some
  *   mesh has but none with the degrees chosen so far are masked. A decision without alternatives is not asked.
  * Observation: context (which decision, the problem, the plan so far) and per option its size, kind and first-order
  *   consequences (bubble, memory); see `planFeatures`.
@@ -69,6 +69,7 @@ export class PlanEpisode implements Environment {
     this.neutral = {
       ...{ dpReplicate: 1, dpShard: 1, tp: 1, pp: 1, vpp: 1, cp: 1, ep: 1, etp: 1 },
       ...{ zeroStage: 0, schedule: '1f1b', microbatch: 1, axisOrder: 'tp-cp-dp-pp' },
+      contextExchange: 'ring',
       recompute: space.recomputes[0],
     };
     this.decisions = this.neutral;
@@ -146,6 +147,8 @@ export class PlanEpisode implements Environment {
     const { space, decisions: d } = this;
     const mesh = this.meshes[0];
     switch (decision) {
+      case 'context-exchange':
+        return space.contextExchanges(mesh).map((e, i) => option(i, 1, { ...d, contextExchange: e }));
       case 'microbatch':
         return space.microbatches(mesh).map((n) => number(n, { ...d, microbatch: n }));
       case 'schedule':
@@ -203,7 +206,7 @@ export class PlanEpisode implements Environment {
 
 const DEGREES = ['pp', 'tp', 'cp', 'ep', 'etp'] as const;
 
-const SCHEDULE_CATEGORY = { '1f1b': 0, gpipe: 1, interleaved: 2 } as const;
+const SCHEDULE_CATEGORY = { '1f1b': 0, gpipe: 1, interleaved: 2, 'zb-h1': 3 } as const;
 
 function isDegree(decision: PlanDecision): decision is (typeof DEGREES)[number] {
   return (DEGREES as readonly string[]).includes(decision);

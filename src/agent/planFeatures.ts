@@ -14,6 +14,7 @@ export const PLAN_DECISIONS = [
   'cp',
   'ep',
   'etp',
+  'context-exchange',
   'microbatch',
   'schedule',
   'zero',
@@ -31,7 +32,7 @@ const OPTION_NUMBERS = 10;
 export const OPTION_FEATURES = CATEGORIES + OPTION_NUMBERS;
 
 const PROBLEM_FEATURES = 8;
-const STATE_FEATURES = 22;
+const STATE_FEATURES = 24;
 export const CONTEXT_FEATURES = PLAN_DECISIONS.length + PROBLEM_FEATURES + STATE_FEATURES;
 
 /** Decisions taken so far; those to come have neutral values, and `taken` says how many are real. */
@@ -74,7 +75,9 @@ export class PlanFeatures {
       log(d.microbatch),
       decided('microbatch') * log(this.microbatches(d)),
       log(d.vpp),
+      d.contextExchange === 'all-to-all' ? 1 : 0,
       d.schedule === 'gpipe' ? 1 : 0,
+      d.schedule === 'zb-h1' ? 1 : 0,
       decided('schedule') * this.bubble(d),
       d.zeroStage === 0 ? 0 : 1,
       d.zeroStage >= 2 ? 1 : 0,
@@ -136,14 +139,16 @@ export class PlanFeatures {
   }
 
   private bubble(d: Decisions): number {
-    return Math.min(2, (d.pp - 1) / (this.microbatches(d) * d.vpp));
+    // ZB-H1 leaves F + B - W idle where 1F1B leaves F + B + W: about a third.
+    const share = d.schedule === 'zb-h1' ? 1 / 3 : 1;
+    return Math.min(2, (share * (d.pp - 1)) / (this.microbatches(d) * d.vpp));
   }
 
   /** log2 of training state per device over its memory, if spread evenly: 0 means full. */
   private stateRatio(d: Decisions): number {
     const { problem } = this.space;
     const state = stateBytesOf(problem, d.zeroStage);
-    const shards = d.dpShard;
+    const shards = denseShards(d);
     const bytes =
       state.param / (d.zeroStage >= 3 ? shards : 1) +
       state.grad / (d.zeroStage >= 2 ? shards : 1) +

@@ -184,8 +184,8 @@ export function planOf(
   origin: { objective: string; optimalInSpace: boolean; foundBy: Plan['foundBy'] },
 ): Plan {
   const estimate = createSimulator(problem).estimate(best, createEstimate());
-  const { tp, cp, ep, etp } = best;
-  const key = { tp, cp, ep, etp, microbatch: best.microbatch, deviceGroup: 0 };
+  const { tp, cp, ep, etp, microbatch, contextExchange } = best;
+  const key = { tp, cp, ep, etp, microbatch, deviceGroup: 0, contextExchange };
   const strategies = book.strategies(key);
   return buildPlan(best, estimate, model.graph, problem, {
     modelName: modelPath.split(/[\\/]/).pop()!,

@@ -4,6 +4,8 @@
  * classes, so tables are small and an estimate is a few sums over prefix arrays.
  */
 
+import type { ContextExchange } from '../parallel/context.js';
+
 /** How operators are split inside a layer, on which device kind, at which microbatch. Identifies one table. */
 export interface ShardKey {
   /** Tensor-, context- and expert-parallel degrees, and the tensor-parallel degree inside experts. */
@@ -15,6 +17,8 @@ export interface ShardKey {
   readonly microbatch: number;
   /** Index into the cluster's device groups. */
   readonly deviceGroup: number;
+  /** How ranks of the context-parallel axis see the whole sequence; `ring` where cp is 1. */
+  readonly contextExchange: ContextExchange;
 }
 
 /** Recompute policies, also the index of per-policy arrays. */
@@ -53,12 +57,12 @@ export interface ClassCosts {
   readonly backwardWeightSec: Float64Array;
   /** The three above together, by what the kernels do: [KERNEL_KINDS][class]. */
   readonly kernelSec: readonly Float64Array[];
+  /** Of those seconds, what the arithmetic of matrix kernels takes at the device's full rate: for energy. */
+  readonly matrixSec: Float64Array;
   readonly tpForwardSec: Float64Array;
   readonly tpBackwardSec: Float64Array;
   /** Both together, by collective: [TP_KINDS][class]. */
   readonly tpKindSec: readonly Float64Array[];
-  /** Of those seconds, what the arithmetic of matrix kernels takes at the device's full rate: for energy. */
-  readonly matrixSec: Float64Array;
   readonly cpForwardSec: Float64Array;
   readonly cpBackwardSec: Float64Array;
   readonly epForwardSec: Float64Array;

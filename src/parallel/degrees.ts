@@ -34,6 +34,14 @@ export function devicesPerStage(d: Degrees): number {
   return d.dpReplicate * d.dpShard * d.cp * d.tp;
 }
 
+/**
+ * Ranks over which ZeRO shards what is not an expert's: those that hold the same parameters, context-parallel ranks included
+ * (Megatron's distributed optimizer, FSDP meshes).
+ */
+export function denseShards(d: Pick<Degrees, 'dpShard' | 'cp'>): number {
+  return d.dpShard * d.cp;
+}
+
 /** Replicas of one expert shard. */
 export function expertDataParallel(d: Degrees): number {
   return devicesPerStage(d) / (d.ep * d.etp);

@@ -111,6 +111,7 @@ export function buildPlan(
     mesh: planMesh(candidate),
     zeroStage: candidate.zeroStage,
     schedule: candidate.schedule,
+    ...(candidate.cp > 1 ? { contextExchange: candidate.contextExchange } : {}),
     stages: planStages(candidate, graph, segmentation),
     classes: Array.from({ length: segmentation.classCount }, (_, id) => ({
       id,

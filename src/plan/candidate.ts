@@ -8,6 +8,7 @@ import {
   expertDataParallel,
   microbatchCount,
 } from '../parallel/degrees.js';
+import { CONTEXT_EXCHANGES, contextFault } from '../parallel/context.js';
 import { scheduleFault, SCHEDULES } from '../parallel/schedule.js';
 import type { AxisOrder, Candidate } from './types.js';
 
@@ -20,6 +21,8 @@ export interface CandidateLimits {
   /** 1 = the model has no experts. */
   readonly experts: number;
   readonly tpChoices: readonly number[];
+  /** Attention heads that an all-to-all context exchange may deal out; 1 = none. */
+  readonly contextHeads: number;
   readonly segmentation: { readonly segmentCount: number; readonly classCount: number };
 }
 
@@ -67,7 +70,7 @@ function degreeFault(limits: CandidateLimits, c: Candidate): string | null {
     return `ep * etp = ${c.ep * c.etp} but the model has no experts`;
   if (limits.experts % c.ep !== 0) return `ep = ${c.ep} does not divide the ${limits.experts} experts`;
   if (c.etp !== 1 && !limits.tpChoices.includes(c.etp)) return `etp = ${c.etp} does not split this model`;
-  return expertFault(c);
+  return expertFault(c) ?? contextFault(c.contextExchange, c.tp, c.cp, limits.contextHeads);
 }
 
 function batchFault(limits: CandidateLimits, c: Candidate): string | null {
@@ -87,8 +90,8 @@ function orderFault(limits: CandidateLimits, c: Candidate): string | null {
     return `schedule ${String(c.schedule)} is not one of ${SCHEDULES.join(', ')}`;
   if (!AXIS_ORDERS.includes(c.axisOrder))
     return `axis order ${String(c.axisOrder)} is not one of ${AXIS_ORDERS.join(', ')}`;
-  if (c.schedule === 'interleaved' && limits.phase === 'inference')
-    return 'interleaving has no use in inference, which runs no backward pass';
+  if ((c.schedule === 'interleaved' || c.schedule === 'zb-h1') && limits.phase === 'inference')
+    return `${c.schedule} has no use in inference, which runs no backward pass`;
   const fault = scheduleFault(c.schedule, c.pp, c.vpp, microbatchesOf(c, limits.globalBatch));
   if (fault !== null) return fault;
   if (!(c.zeroStage === 0 || c.zeroStage === 1 || c.zeroStage === 2 || c.zeroStage === 3))
@@ -120,6 +123,7 @@ export function copyCandidate(c: Candidate): Candidate {
 export function equalCandidates(a: Candidate, b: Candidate): boolean {
   for (const name of DECISIONS) if (a[name] !== b[name]) return false;
   if (a.zeroStage !== b.zeroStage || a.schedule !== b.schedule || a.axisOrder !== b.axisOrder) return false;
+  if (a.contextExchange !== b.contextExchange) return false;
   return equalArrays(a.recompute, b.recompute) && equalArrays(a.stageStart, b.stageStart);
 }
 
@@ -136,6 +140,7 @@ export function hashCandidate(c: Candidate): number {
   h = Math.imul(h ^ c.zeroStage, 0x01000193);
   h = Math.imul(h ^ SCHEDULES.indexOf(c.schedule), 0x01000193);
   h = Math.imul(h ^ AXIS_ORDERS.indexOf(c.axisOrder), 0x01000193);
+  h = Math.imul(h ^ CONTEXT_EXCHANGES.indexOf(c.contextExchange), 0x01000193);
   for (let i = 0; i < c.recompute.length; i++) h = Math.imul(h ^ c.recompute[i], 0x01000193);
   for (let i = 0; i < c.stageStart.length; i++) h = Math.imul(h ^ c.stageStart[i], 0x01000193);
   return h >>> 0;

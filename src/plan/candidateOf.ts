@@ -43,6 +43,7 @@ export function candidateOf(plan: Plan, graph: Graph, segmentation: Segmentation
     schedule: plan.schedule,
     microbatch: plan.microbatch,
     axisOrder: axisOrderOf(plan),
+    contextExchange: plan.contextExchange ?? 'ring',
     recompute,
     stageStart: Int32Array.from([...byStage.map((s) => s.firstSegment), segmentation.segmentCount]),
   };
@@ -54,6 +55,7 @@ export function candidateOf(plan: Plan, graph: Graph, segmentation: Segmentation
     maxCp: cp,
     experts: ep * etp > 1 ? Math.max(2, ep) : 1,
     tpChoices: [tp, etp],
+    contextHeads: tp * cp,
     segmentation,
   };
   const fault = checkCandidate(limits, candidate);

@@ -1,4 +1,6 @@
 /** The shape of plan.json, version 1, field by field in the order in which it is written. */
+import { CONTEXT_EXCHANGES } from '../parallel/context.js';
+import { SCHEDULES } from '../parallel/schedule.js';
 import {
   array,
   choice,
@@ -95,7 +97,13 @@ export const PLAN_SHAPE: Shape = object({
     rankToDevice: nullable(array(integer(0)), 'Device of each rank where that is not the rank itself.'),
   }),
   zeroStage: choice([0, 1, 2, 3]),
-  schedule: choice(['gpipe', '1f1b', 'interleaved']),
+  schedule: choice(SCHEDULES),
+  contextExchange: optional(
+    choice(
+      CONTEXT_EXCHANGES,
+      'How context-parallel ranks see the whole sequence; stated where cp is above 1.',
+    ),
+  ),
   stages: array(
     object({
       virtualStage: integer(0),

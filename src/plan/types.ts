@@ -1,8 +1,9 @@
 /** The answer: the decisions (`Candidate`), and the plan file built from them (`Plan`). */
 import type { Phase, Precision } from '../cost/types.js';
+import type { ContextExchange } from '../parallel/context.js';
 import type { ScheduleKind } from '../parallel/schedule.js';
 
-export type { ScheduleKind };
+export type { ContextExchange, ScheduleKind };
 
 /** Order of the mesh axes on the topology, innermost (neighbouring devices) first. */
 export type AxisOrder = 'tp-cp-dp-pp' | 'tp-cp-pp-dp';
@@ -27,6 +28,8 @@ export interface Candidate {
   /** Sequences per microbatch of one data-parallel replica. */
   readonly microbatch: number;
   readonly axisOrder: AxisOrder;
+  /** `ring` where cp is 1. */
+  readonly contextExchange: ContextExchange;
   /** Policy (RECOMPUTE_*) per layer class. */
   readonly recompute: Uint8Array;
   /**
@@ -139,6 +142,8 @@ export interface Plan {
   };
   zeroStage: 0 | 1 | 2 | 3;
   schedule: ScheduleKind;
+  /** How context-parallel ranks see the whole sequence; stated where cp is above 1. */
+  contextExchange?: ContextExchange;
   stages: PlanStage[];
   /** Layer classes: how many segments, what is recomputed, and how its operators are split. */
   classes: { id: number; segments: number; recompute: 'none' | 'selective' | 'full'; strategy: string }[];

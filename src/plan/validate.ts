@@ -130,6 +130,11 @@ function checkBatch(plan: Plan, problems: string[]): void {
     if (microbatches % d.pp !== 0)
       problems.push(`interleaving with ${microbatches} microbatches, which pp = ${d.pp} does not divide`);
   } else if (d.vpp !== 1) problems.push(`vpp = ${d.vpp} under schedule ${plan.schedule}`);
+  if (plan.schedule === 'zb-h1' && d.pp < 2) problems.push(`zero-bubble schedule with pp = ${d.pp}`);
+  if (plan.phase === 'inference' && (plan.schedule === 'zb-h1' || plan.schedule === 'interleaved'))
+    problems.push(`schedule ${plan.schedule} in inference, which runs no backward pass`);
+  if (plan.contextExchange === 'all-to-all' && d.cp === 1)
+    problems.push('an all-to-all context exchange with cp = 1');
 }
 
 /** Virtual stage per node; null when some op is in no stage, in two, or unknown. */

@@ -54,7 +54,7 @@ export function tableBoundSec(problem: PlanProblem, model: StageModel, cell: Cel
   let work = Infinity;
   let widest = Infinity;
   for (let group = 0; group < problem.cluster.groups.length; group++) {
-    const table: TableView = model.table({ ...mesh, microbatch }, group);
+    const table: TableView = model.table({ ...mesh, microbatch, contextExchange: 'ring' }, group);
     work = Math.min(work, table.computeSec[table.computeSec.length - 1]);
     widest = Math.min(widest, table.widestSegmentSec);
   }

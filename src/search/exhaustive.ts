@@ -143,7 +143,7 @@ class Enumeration {
     for (let group = 0; group < problem.cluster.groups.length; group++) {
       const { device } = problem.cluster.groups[group];
       leastCapacity = Math.max(leastCapacity, usableMemoryBytes(device));
-      const table = cutter.model.table({ ...mesh, microbatch }, group);
+      const table = cutter.model.table({ ...mesh, microbatch, contextExchange: 'ring' }, group);
       const { costs } = table;
       const last = table.computeSec.length - 1;
       let saved = 0;
@@ -159,9 +159,9 @@ class Enumeration {
       const { pp, tp, cp, dp, ep, etp } = mesh;
       const expertCopies = (dp * cp * tp) / (ep * etp);
       const bytes =
-        perParameter * (table.denseParameters[last] / dp + table.expertParameters[last] / expertCopies) +
+        perParameter * (table.denseParameters[last] / (dp * cp) + table.expertParameters[last] / expertCopies) +
         saved +
-        fragmentationBytes(saved);
+        fragmentationBytes(saved, problem.stack);
       leastBytes = Math.min(leastBytes, bytes / pp);
     }
     return leastBytes > leastCapacity;

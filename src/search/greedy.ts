@@ -77,9 +77,10 @@ function decide(
   recompute: Uint8Array,
 ): Decisions {
   const { pp, tp, cp, ep, etp, dp } = mesh;
-  const shards = zeroStage > 0 && dp > 1;
+  const shards = zeroStage > 0 && dp * cp > 1;
   return {
     ...{ pp, tp, cp, ep, etp, vpp: 1, schedule: '1f1b', axisOrder: 'tp-cp-dp-pp', microbatch, recompute },
+    contextExchange: 'ring',
     dpReplicate: shards ? 1 : dp,
     dpShard: shards ? dp : 1,
     zeroStage: shards ? zeroStage : 0,

@@ -34,7 +34,7 @@ function firstThatFits(evaluator: Evaluator, space: PlanSpace, cutter: Cutter, d
   let best = asIs;
   const policies = [RECOMPUTE_SELECTIVE, RECOMPUTE_FULL].map((policy) => uniformRecompute(space, policy));
   for (const recompute of policies) if (best.best === null) best = look({ recompute });
-  if (d.dpShard === 1) return best;
+  if (d.dpShard * d.cp === 1) return best;
   best = better(best, look({ zeroStage: 3 }));
   for (const recompute of policies) if (best.best === null) best = look({ zeroStage: 3, recompute });
   return best;
@@ -48,8 +48,8 @@ export function leanest(evaluator: Evaluator, space: PlanSpace, cutter: Cutter, 
 }
 
 /**
- * Changes one decision at a time, as long as that pays: schedule, recomputation, ZeRO, axis order, the mesh and the
- * microbatch staying as they are. Cuts follow (balanced anew each time).
+ * Changes one decision at a time, as long as that pays: schedule, context exchange, recomputation, ZeRO, axis order,
+ * the mesh and the microbatch staying as they are. Cuts follow (balanced anew each time).
  */
 export function polish(
   evaluator: Evaluator,
@@ -62,7 +62,7 @@ export function polish(
   let value = evaluator.evaluate(start);
   for (let improved = true; improved;) {
     improved = false;
-    for (const variants of [scheduleVariants, recomputeVariants, zeroVariants, orderVariants])
+    for (const variants of VARIANTS)
       for (const decisions of variants(space, mesh, best)) {
         if (evaluator.exhausted()) return { best, value };
         const next = price(evaluator, cutter, decisions);
@@ -124,10 +124,11 @@ function settings(
   policy: number,
 ): Decisions {
   const { pp, tp, cp, ep, etp, dp } = mesh;
-  const shards = zeroStage > 0 && dp > 1;
+  const shards = zeroStage > 0 && dp * cp > 1;
   const recompute = uniformRecompute(space, policy);
   return {
     ...{ pp, tp, cp, ep, etp, vpp: 1, schedule: '1f1b', axisOrder: 'tp-cp-dp-pp', microbatch, recompute },
+    contextExchange: 'ring',
     dpReplicate: shards ? 1 : dp,
     dpShard: shards ? dp : 1,
     zeroStage: shards ? zeroStage : 0,
@@ -154,6 +155,13 @@ function* zeroVariants(space: PlanSpace, mesh: MeshDegrees, c: Candidate): Gener
       yield { ...c, ...choice, dpReplicate: mesh.dp / choice.dpShard };
 }
 
+function* exchangeVariants(space: PlanSpace, mesh: MeshDegrees, c: Candidate): Generator<Decisions> {
+  for (const contextExchange of space.contextExchanges(mesh))
+    if (contextExchange !== c.contextExchange) yield { ...c, contextExchange };
+}
+
 function* orderVariants(space: PlanSpace, mesh: MeshDegrees, c: Candidate): Generator<Decisions> {
   for (const axisOrder of space.axisOrders(mesh)) if (axisOrder !== c.axisOrder) yield { ...c, axisOrder };
 }
+
+const VARIANTS = [scheduleVariants, exchangeVariants, recomputeVariants, zeroVariants, orderVariants];

@@ -17,6 +17,7 @@ export function randomPlan(space: PlanSpace, cutter: Cutter, random: Random): Ca
   const mesh = randomMesh(space.meshes, random);
   const { pp, tp, cp, ep, etp } = mesh;
   const microbatch = random.pick(space.microbatches(mesh));
+  const contextExchange = random.pick(space.contextExchanges(mesh));
   const { schedule, vpp } = random.pick(space.schedules(mesh, microbatch));
   const { zeroStage, dpShard } = random.pick(space.zeros(mesh));
   const recompute = random.pick(space.recomputes);
@@ -24,7 +25,7 @@ export function randomPlan(space: PlanSpace, cutter: Cutter, random: Random): Ca
   const dpReplicate = mesh.dp / dpShard;
   const decisions = {
     ...{ dpReplicate, dpShard, tp, pp, vpp, cp, ep, etp },
-    ...{ zeroStage, schedule, microbatch, axisOrder, recompute },
+    ...{ zeroStage, schedule, microbatch, axisOrder, contextExchange, recompute },
   };
   const rule: CutRule = random.pick(CUT_RULES);
   return { ...decisions, stageStart: cutter.cut(rule, decisions) };

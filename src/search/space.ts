@@ -2,10 +2,12 @@
  * The stated plan space of a problem: which decisions there are, in which order they are taken, and what each may be
  * given those before it. Every solver and the agent draw from here, so they search the same space.
  *
- *     mesh (pp, tp, cp, ep, etp, dp) -> microbatch -> schedule (and vpp) -> ZeRO stage and shards -> recompute -> axis order -> cuts
+ *     mesh (pp, tp, cp, ep, etp, dp) -> context exchange -> microbatch -> schedule (and vpp) -> ZeRO stage and shards -> recompute -> axis order -> cuts
  */
 import { RECOMPUTE_KINDS, RECOMPUTE_NONE } from '../cost/types.js';
 import { divisors } from '../parallel/degrees.js';
+import { CONTEXT_EXCHANGES, contextFault } from '../parallel/context.js';
+import type { ContextExchange } from '../parallel/context.js';
 import type { AxisOrder, Candidate, ScheduleKind } from '../plan/types.js';
 import type { PlanProblem } from '../simulate/types.js';
 
@@ -72,7 +74,7 @@ export class PlanSpace {
   schedules(mesh: MeshDegrees, microbatch: number): ScheduleChoice[] {
     const choices: ScheduleChoice[] = [{ schedule: '1f1b', vpp: 1 }];
     if (mesh.pp === 1 || this.problem.phase === 'inference') return choices;
-    choices.push({ schedule: 'gpipe', vpp: 1 });
+    choices.push({ schedule: 'gpipe', vpp: 1 }, { schedule: 'zb-h1', vpp: 1 });
     const microbatches = this.problem.globalBatch / (mesh.dp * microbatch);
     if (microbatches % mesh.pp === 0) {
       const most = Math.min(MAX_VPP, Math.floor(this.problem.segmentation.segmentCount / mesh.pp));
@@ -81,12 +83,18 @@ export class PlanSpace {
     return choices;
   }
 
+  /** How ranks of the context axis see the whole sequence: one choice where there is no such axis. */
+  contextExchanges({ tp, cp }: MeshDegrees): ContextExchange[] {
+    const { contextHeads } = this.problem;
+    return CONTEXT_EXCHANGES.filter((exchange) => contextFault(exchange, tp, cp, contextHeads) === null);
+  }
+
   /** Stage 0 shards nothing, so its split of dp is one choice; there must be ranks to shard over for the others. */
   zeros(mesh: MeshDegrees): ZeroChoice[] {
     const choices: ZeroChoice[] = [{ zeroStage: 0, dpShard: 1 }];
     if (this.problem.phase === 'inference') return choices;
     for (const zeroStage of [1, 2, 3] as const)
-      for (const dpShard of divisors(mesh.dp)) if (dpShard > 1) choices.push({ zeroStage, dpShard });
+      for (const dpShard of divisors(mesh.dp)) if (dpShard * mesh.cp > 1) choices.push({ zeroStage, dpShard });
     return choices;
   }
 
@@ -108,7 +116,11 @@ export class PlanSpace {
   count(): number {
     let total = 0;
     for (const mesh of this.meshes) {
-      const perCut = this.zeros(mesh).length * this.recomputes.length * this.axisOrders(mesh).length;
+      const perCut =
+        this.contextExchanges(mesh).length *
+        this.zeros(mesh).length *
+        this.recomputes.length *
+        this.axisOrders(mesh).length;
       for (const microbatch of this.microbatches(mesh))
         for (const { vpp } of this.schedules(mesh, microbatch))
           total += perCut * this.cutCount(mesh.pp * vpp);
@@ -118,28 +130,18 @@ export class PlanSpace {
 
   /** Every decision but the cuts, lazily, in a fixed order. */
   *decisions(mesh: MeshDegrees, microbatch: number): Generator<Decisions> {
-    for (const { schedule, vpp } of this.schedules(mesh, microbatch))
-      for (const { zeroStage, dpShard } of this.zeros(mesh))
-        for (const recompute of this.recomputes)
-          for (const axisOrder of this.axisOrders(mesh)) {
-            const { pp, tp, cp, ep, etp } = mesh;
-            const dpReplicate = mesh.dp / dpShard;
-            yield {
-              dpReplicate,
-              dpShard,
-              tp,
-              pp,
-              vpp,
-              cp,
-              ep,
-              etp,
-              zeroStage,
-              schedule,
-              microbatch,
-              axisOrder,
-              recompute,
-            };
-          }
+    const { pp, tp, cp, ep, etp } = mesh;
+    for (const contextExchange of this.contextExchanges(mesh))
+      for (const { schedule, vpp } of this.schedules(mesh, microbatch))
+        for (const { zeroStage, dpShard } of this.zeros(mesh))
+          for (const recompute of this.recomputes)
+            for (const axisOrder of this.axisOrders(mesh)) {
+              const dpReplicate = mesh.dp / dpShard;
+              yield {
+                ...{ dpReplicate, dpShard, tp, pp, vpp, cp, ep, etp },
+                ...{ zeroStage, schedule, microbatch, axisOrder, contextExchange, recompute },
+              };
+            }
   }
 
   /** Every plan of the space, lazily. `stageStart` is reused between plans: copy what must live. */
@@ -161,7 +163,7 @@ export class PlanSpace {
         : 'one recompute policy';
     return (
       `${this.meshes.length} meshes of ${problem.devices} devices (pp, tp, cp <= ${MAX_CP}, ep, etp in {1, tp}, dp); microbatches that divide ` +
-      `the replica's batch; 1F1B, GPipe and interleaving up to vpp = ${MAX_VPP}; ZeRO 0-3 over any divisor of dp; ` +
+      `the replica's batch; 1F1B, GPipe, ZB-H1 and interleaving up to vpp = ${MAX_VPP}; ring or all-to-all context exchange; ZeRO 0-3 over any divisor of dp; ` +
       `${families}; two axis orders; every cut between segments`
     );
   }

@@ -10,7 +10,7 @@ import type { Candidate } from '../plan/types.js';
 import { Layout } from '../simulate/layout.js';
 import { stateBytesOf } from '../simulate/state.js';
 import { TableCache } from '../simulate/table.js';
-import type { PolicyView, TableView } from '../simulate/table.js';
+import type { PolicyView, Sharding, TableView } from '../simulate/table.js';
 import type { PlanProblem } from '../simulate/types.js';
 import type { ChainCosts } from './cuts.js';
 import type { Decisions } from './space.js';
@@ -36,8 +36,8 @@ export class StageModel implements ChainCosts {
     this.train = problem.phase === 'train';
   }
 
-  table(d: Pick<Decisions, 'tp' | 'cp' | 'ep' | 'etp' | 'microbatch'>, deviceGroup: number): TableView {
-    return this.tables.get(d.tp, d.cp, d.ep, d.etp, d.microbatch, deviceGroup);
+  table(d: Sharding, deviceGroup: number): TableView {
+    return this.tables.get(d, deviceGroup);
   }
 
   /**
@@ -73,7 +73,7 @@ export class StageModel implements ChainCosts {
       state.param / (zero >= 3 ? shards : 1) +
       state.grad / (zero >= 2 ? shards : 1) +
       state.optimizer / (zero >= 1 ? shards : 1);
-    this.denseBytes = bytes(d.dpShard);
+    this.denseBytes = bytes(denseShards(d));
     this.expertBytes = bytes(expertShards(d as Candidate));
     this.gatheredBytes = gatherBufferBytes(1, state, zero);
     this.boundMemory = boundMemory;
@@ -106,7 +106,7 @@ export class StageModel implements ChainCosts {
     const cache = table.cacheBytes[to] - table.cacheBytes[from];
     const dynamic = activation + transient;
     return (
-      this.denseBytes * dense + this.expertBytes * expert + cache + dynamic + fragmentationBytes(dynamic)
+      this.denseBytes * dense + this.expertBytes * expert + cache + dynamic + fragmentationBytes(dynamic, this.problem.stack)
     );
   }
 }

@@ -5,6 +5,7 @@
  * Columns are indexed by virtual stage v (model order, on rank v % pp) or by pipeline rank r, and valid up to
  * pp * vpp or pp. They are overwritten by the next `fill`.
  */
+import { denseShards } from '../parallel/degrees.js';
 import { dataParallel, expertShards, microbatchesOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import { Layout } from './layout.js';
@@ -96,7 +97,7 @@ export class StageLoad {
         this.policyOf[r] = this.policyOf[r - 1]!;
         continue;
       }
-      const table = this.tables.get(c.tp, c.cp, c.ep, c.etp, c.microbatch, deviceGroup[r]);
+      const table = this.tables.get(c, deviceGroup[r]);
       this.tableOf[r] = table;
       this.policyOf[r] = table.policy(c.recompute);
     }
@@ -217,7 +218,7 @@ export class StageLoad {
               this.network.timeSec(ALL_GATHER, expert * state.param, layout.expertShard, route)
             : 0;
         const device = this.problem.cluster.groups[layout.deviceGroup[r]].device;
-        const owned = c.zeroStage === 0 ? dense + expert : dense / c.dpShard + expert / shardsExpert;
+        const owned = c.zeroStage === 0 ? dense + expert : dense / denseShards(c) + expert / shardsExpert;
         this.optimizerSec[r] =
           (this.problem.stack.optimizerPasses * owned * updateBytesPerParameter(state)) /
           (device.memoryBytesPerSec * device.memoryEfficiency);

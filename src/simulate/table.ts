@@ -57,7 +57,9 @@ export class TableView {
   ) {
     const c = costs;
     const back = phase === 'train' ? 1 : 0;
-    const { tpExposed, cpExposed, epExposed } = stack;
+    const { tpExposed, epExposed } = stack;
+    // Attention waits for an all-to-all; a ring turns while attention works.
+    const cpExposed = costs.key.contextExchange === 'all-to-all' ? 1 : stack.cpExposed;
     const exposedForward = (k: number): number =>
       tpExposed * c.tpForwardSec[k] + cpExposed * c.cpForwardSec[k] + epExposed * c.epForwardSec[k];
     const exposedBackward = (k: number): number =>
@@ -73,11 +75,11 @@ export class TableView {
     this.expertParameters = this.prefix((k) => c.expertParameters[k]);
     this.cacheBytes = this.prefix((k) => c.cacheBytes[k]);
     this.flop = this.prefix((k) => c.forwardFlop[k] + back * c.backwardFlop[k]);
-    this.memoryTrafficBytes = this.prefix((k) => c.memoryTrafficBytes[k]);
-    this.networkBytes = this.prefix((k) => c.networkBytes[k]);
     this.matrixSec = this.prefix((k) => c.matrixSec[k]);
     const launch = c.kernelSec[KERNEL_KINDS.indexOf('launch')];
     this.launchSec = this.prefix((k) => launch[k]);
+    this.memoryTrafficBytes = this.prefix((k) => c.memoryTrafficBytes[k]);
+    this.networkBytes = this.prefix((k) => c.networkBytes[k]);
     this.segmentParameters = this.rangeMax((k) => c.denseParameters[k] + c.expertParameters[k]);
     this.widestSegmentSec = this.rangeMax((k) => c.forwardSec[k] + backward(k)).over(
       0,
@@ -137,10 +139,13 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-const FIELDS = 6;
+const FIELDS = 7;
 const SLOTS = 4096;
 
-/** Tables by key, found without allocating: open addressing over the six integers of a `ShardKey`. */
+/** What of a candidate a table depends on. */
+export type Sharding = Omit<ShardKey, 'deviceGroup'>;
+
+/** Tables by key, found without allocating: open addressing over the fields of a `ShardKey`. */
 export class TableCache {
   private readonly slotView: (TableView | null)[] = new Array<TableView | null>(SLOTS).fill(null);
   private readonly slotKey = new Int32Array(SLOTS * FIELDS);
@@ -153,9 +158,12 @@ export class TableCache {
     private readonly stack: StackProfile,
   ) {}
 
-  get(tp: number, cp: number, ep: number, etp: number, microbatch: number, deviceGroup: number): TableView {
+  /** The view of a candidate's sharding on a device group. */
+  get(c: Sharding, deviceGroup: number): TableView {
+    const { tp, cp, ep, etp, microbatch, contextExchange } = c;
+    const exchange = contextExchange === 'ring' ? 0 : 1;
     const keys = this.slotKey;
-    let slot = hash(tp, cp, ep, etp, microbatch, deviceGroup);
+    let slot = hash(tp, cp, ep, etp, microbatch, deviceGroup, exchange);
     for (; ; slot = (slot + 1) & (SLOTS - 1)) {
       const view = this.slotView[slot]!;
       if (view === null) break;
@@ -166,23 +174,26 @@ export class TableCache {
         keys[at + 2] === ep &&
         keys[at + 3] === etp &&
         keys[at + 4] === microbatch &&
-        keys[at + 5] === deviceGroup
+        keys[at + 5] === deviceGroup &&
+        keys[at + 6] === exchange
       )
         return view;
     }
-    return this.add({ tp, cp, ep, etp, microbatch, deviceGroup }, slot);
+    return this.add({ tp, cp, ep, etp, microbatch, deviceGroup, contextExchange }, slot);
   }
 
   private add(key: ShardKey, slot: number): TableView {
+    const exchange = key.contextExchange === 'ring' ? 0 : 1;
     let free = slot;
     if (this.count >= TABLES_KEPT) {
       this.slotView.fill(null);
       this.count = 0;
-      free = hash(key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup);
+      free = hash(key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup, exchange);
     }
     const view = new TableView(this.provider.costs(key), this.segmentation, this.phase, this.stack);
     this.slotView[free] = view;
-    this.slotKey.set([key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup], free * FIELDS);
+    const { tp, cp, ep, etp, microbatch, deviceGroup } = key;
+    this.slotKey.set([tp, cp, ep, etp, microbatch, deviceGroup, exchange], free * FIELDS);
     this.count++;
     return view;
   }
@@ -195,12 +206,13 @@ function hash(
   etp: number,
   microbatch: number,
   deviceGroup: number,
+  exchange: number,
 ): number {
   let h = Math.imul(tp, 0x9e3779b1);
   h = Math.imul(h ^ cp, 0x85ebca6b);
   h = Math.imul(h ^ ep, 0xc2b2ae35);
   h = Math.imul(h ^ etp, 0x27d4eb2f);
   h = Math.imul(h ^ microbatch, 0x165667b1);
-  h = Math.imul(h ^ deviceGroup, 0x9e3779b1);
+  h = Math.imul(h ^ (2 * deviceGroup + exchange), 0x9e3779b1);
   return (h ^ (h >>> 15)) & (SLOTS - 1);
 }

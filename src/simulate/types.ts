@@ -38,6 +38,8 @@ export interface PlanProblem {
   readonly experts: number;
   /** Tensor-parallel degrees at which at least one parameter is really split. */
   readonly tpChoices: readonly number[];
+  /** Attention heads that an all-to-all context exchange may deal out; 1 = none. */
+  readonly contextHeads: number;
 }
 
 /** Price of one plan. Reused between calls: copy what must live. */

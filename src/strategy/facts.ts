@@ -13,6 +13,7 @@ export interface ModelFacts {
   /** 1 where nothing can be split that way. */
   readonly maxCp: number;
   readonly experts: number;
+  readonly contextHeads: number;
 }
 
 export function modelFacts(book: StrategyBook): ModelFacts {
@@ -24,10 +25,14 @@ export function modelFacts(book: StrategyBook): ModelFacts {
     backwardFlopPerSequence: trains ? work.backward : 0,
     maxCp: book.hasSequence && trains ? book.graph.sequenceLength : 1,
     experts: book.experts,
+    contextHeads: book.contextHeads,
   };
 }
 
-const UNSHARDED: ShardKey = { tp: 1, cp: 1, ep: 1, etp: 1, microbatch: 1, deviceGroup: 0 };
+const UNSHARDED: ShardKey = {
+  ...{ tp: 1, cp: 1, ep: 1, etp: 1, microbatch: 1, deviceGroup: 0 },
+  contextExchange: 'ring',
+};
 
 function countParameters(book: StrategyBook): { parameters: number; expertParameters: number } {
   const costs = book.costs(UNSHARDED);

@@ -2,11 +2,10 @@
  * Price of one layer under its strategy, for one microbatch on one rank: fills one column of `ClassCosts`.
  */
 import type { ClassCosts, Phase, ShardKey } from '../cost/types.js';
-import { AXIS_SEQUENCE } from '../graph/index.js';
 import { cacheBytes, countActivations } from './activations.js';
+import { priceContext } from './context.js';
 import type { ExpertTraffic } from './experts.js';
 import type { KernelClock } from './kernels.js';
-import type { LayerBlock } from './layer.js';
 import { expertFactor } from './options.js';
 import type { RankScale } from './scale.js';
 import { tensorBytes, touchedBytes, workScale } from './scale.js';
@@ -59,10 +58,10 @@ function priceKernels({ costs, c, strategy, scale, clock, trains }: Pricing): vo
     costs.forwardFlop[c] += block.source.flop * work;
     costs.memoryTrafficBytes[c] += bytes;
     costs.tpForwardSec[c] += sec.statistics;
+    const backward = trains ? sec.backwardInput + sec.backwardWeight : 0;
     const flop = block.source.flop + (trains ? block.source.gradInputFlop + block.source.gradWeightFlop : 0);
     const rate = clock.matrixFlopPerSec(layer, block);
     if (rate > 0) costs.matrixSec[c] += Math.min(sec.forward + backward, (flop * work) / rate);
-    const backward = trains ? sec.backwardInput + sec.backwardWeight : 0;
     countKernel(costs, c, block.isLoss ? 'loss' : block.source.kind, sec.forward + backward);
     countTensorParallel(costs, c, 'allReduce', (trains ? 2 : 1) * sec.statistics);
     if (!trains) return;
@@ -99,30 +98,6 @@ function priceCollectives({ costs, c, strategy, scale, clock, trains }: Pricing)
     countTensorParallel(costs, c, kind, sec);
     costs.networkBytes[c] += (kind === 'allReduce' ? 2 : 1) * bytes * (1 - 1 / strategy.degree);
   }
-}
-
-/** Sequence-indexed inputs that a block needs whole (keys and values) travel around the context-parallel ring. */
-function priceContext({ costs, c, strategy, key, scale, clock, trains }: Pricing): void {
-  if (key.cp === 1) return;
-  strategy.layer.blocks.forEach((block, b) => {
-    const option = strategy.options[b];
-    block.inputs.forEach((t, slot) => {
-      const tensor = strategy.layer.tensors[t];
-      if (tensor.isParameter || tensor.isConstant || !tensor.carriesGradient) return;
-      if (!needsWholeSequence(block, slot)) return;
-      const wholeBytes = (tensorBytes(tensor, scale) * key.cp) / option.inputSpecs[slot].shards;
-      const sec = clock.contextParallelSec('allGather', wholeBytes);
-      costs.cpForwardSec[c] += sec;
-      costs.networkBytes[c] += wholeBytes * (1 - 1 / key.cp) * (trains ? 3 : 1);
-      if (trains) costs.cpBackwardSec[c] += sec + clock.contextParallelSec('reduceScatter', wholeBytes);
-    });
-  });
-}
-
-/** True when the slot is indexed by a sequence factor that no output of the block carries. */
-function needsWholeSequence(block: LayerBlock, slot: number): boolean {
-  const factors = (block.inputDims[slot] ?? []).flat().filter((f) => block.axes[f] === AXIS_SEQUENCE);
-  return factors.some((f) => !block.outputDims.some((dims) => dims?.some((d) => d.includes(f))));
 }
 
 function priceExperts({ costs, c, strategy, traffic, key, scale, trains, clock }: Pricing): void {

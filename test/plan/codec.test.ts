@@ -46,7 +46,7 @@ describe('plan.json', () => {
       [
         'schedule',
         'dualpipe',
-        'field schedule: expected "gpipe" or "1f1b" or "interleaved", found "dualpipe"',
+        'field schedule: expected "gpipe" or "1f1b" or "interleaved" or "zb-h1", found "dualpipe"',
       ],
       ['prediction.mfu', 1.5, 'field prediction.mfu: expected a number from 0 to 1, found 1.5'],
       ['prediction', null, 'field prediction: expected an object, found null'],

@@ -18,6 +18,7 @@ const keyOf = (tp: number, more: Partial<ShardKey> = {}): ShardKey => ({
   etp: tp,
   microbatch: 1,
   deviceGroup: 0,
+  contextExchange: 'ring',
   ...more,
 });
 

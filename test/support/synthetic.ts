@@ -69,6 +69,7 @@ export function syntheticProblem(options: SyntheticOptions = {}): PlanProblem {
     maxCp: 8,
     experts,
     tpChoices: [1, 2, 4, 8],
+    contextHeads: 32,
   };
 }
 
@@ -140,7 +141,8 @@ function syntheticCosts(sizes: Sizes): CostProvider {
   const tables = new Map<string, ClassCosts>();
   return {
     costs(key: ShardKey): ClassCosts {
-      const id = [key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup].join();
+      const { tp, cp, ep, etp, microbatch, deviceGroup, contextExchange } = key;
+      const id = [tp, cp, ep, etp, microbatch, deviceGroup, contextExchange].join();
       const known = tables.get(id);
       if (known !== undefined) return known;
       const table = buildTable(sizes, key);
@@ -167,7 +169,8 @@ function buildTable(sizes: Sizes, key: ShardKey): ClassCosts {
   const tp = column((k) =>
     isLayer[k] && key.tp > 1 ? (2 * boundaryBytes * (key.tp - 1)) / key.tp / 3e11 : 0,
   );
-  const cp = column((k) => (isLayer[k] && key.cp > 1 ? (boundaryBytes * (key.cp - 1)) / 2e11 : 0));
+  const exchanges = key.contextExchange === 'ring' ? key.cp - 1 : 4 / key.cp;
+  const cp = column((k) => (isLayer[k] && key.cp > 1 ? (boundaryBytes * exchanges) / 2e11 : 0));
   const ep = column((k) => (isLayer[k] && key.ep > 1 ? (2 * boundaryBytes) / 4e10 : 0));
   const savedAll = column((k) => (boundaryBytes * (isLayer[k] ? 17 * weight[k] : 1)) / key.tp);
   const tableParameters = (vocabulary * hidden) / key.tp;
@@ -238,6 +241,7 @@ export function syntheticCandidate(problem: PlanProblem, given: Partial<Candidat
     etp: given.etp ?? 1,
     microbatch: given.microbatch ?? 1,
     deviceGroup: 0,
+    contextExchange: given.contextExchange ?? ('ring' as const),
   };
   const { segmentClass, classCount } = problem.segmentation;
   const costs = problem.costs.costs(key);
@@ -254,6 +258,7 @@ export function syntheticCandidate(problem: PlanProblem, given: Partial<Candidat
     schedule: given.schedule ?? (vpp > 1 ? 'interleaved' : '1f1b'),
     microbatch: key.microbatch,
     axisOrder: given.axisOrder ?? 'tp-cp-dp-pp',
+    contextExchange: key.contextExchange,
     recompute: given.recompute ?? new Uint8Array(classCount),
     stageStart:
       given.stageStart ??
@@ -294,6 +299,7 @@ export function randomCandidate(problem: PlanProblem, random: Random): Candidate
         vpp > 1 ? ('interleaved' as const) : random.next() < 0.15 ? ('gpipe' as const) : ('1f1b' as const),
       microbatch: power(8),
       axisOrder: random.next() < 0.5 ? ('tp-cp-dp-pp' as const) : ('tp-cp-pp-dp' as const),
+      contextExchange: cp > 1 && random.next() < 0.5 ? ('all-to-all' as const) : ('ring' as const),
       recompute: Uint8Array.from({ length: classCount }, () => random.int(3)),
       stageStart: jitteredCuts(segmentCount, pp * vpp, random),
     };

@@ -160,6 +160,7 @@ export function tinyProblem(ops = 12, devices = 8): PlanProblem {
     maxCp: 1,
     experts: 1,
     tpChoices: [1, 2, 4],
+    contextHeads: 1,
   };
 }
 
