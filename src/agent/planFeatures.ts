@@ -2,6 +2,7 @@
  * What the agent sees of a plan in the making. All features are logarithms of sizes, ratios or flags, of order 1, and
  * none depends on a name or on the number of devices beyond its logarithm.
  */
+import { denseShards } from '../parallel/degrees.js';
 import type { Decisions, PlanSpace } from '../search/space.js';
 import type { StageModel } from '../search/stageModel.js';
 import { stateBytesOf } from '../simulate/state.js';

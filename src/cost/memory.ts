@@ -3,6 +3,7 @@
  * runtime, and what the allocator cannot use. Allowances are stated here and nowhere else.
  */
 import type { Device } from '../cluster/types.js';
+import type { StackProfile } from './stack.js';
 import type { StateBytes, ZeroStage } from '../parallel/zero.js';
 
 /**
@@ -42,14 +43,14 @@ export function lossMemory(logits: number, peakBytes = 10): LossMemory {
 }
 
 /**
- * Share of the activation memory that a caching allocator loses to fragmentation. Torch jobs show 3-8 % between
+ * Bytes lost to fragmentation beside this much memory that is allocated and freed every step. Torch jobs show 3-8 % between
  * reserved and allocated memory once warm; compilers that plan memory ahead lose less.
  */
-export const FRAGMENTATION_SHARE = 0.05;
-
-/** Bytes lost to fragmentation beside this much memory that is allocated and freed every step. */
-export function fragmentationBytes(dynamicBytes: number): number {
-  return dynamicBytes * FRAGMENTATION_SHARE;
+export function fragmentationBytes(
+  dynamicBytes: number,
+  stack: Pick<StackProfile, 'fragmentationShare'>,
+): number {
+  return dynamicBytes * stack.fragmentationShare;
 }
 
 /** Communicators beyond the first few each pin channel buffers (NCCL: 4 MiB x 2 x 16 channels at most; half in use). */

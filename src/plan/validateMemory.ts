@@ -26,7 +26,7 @@ export function validateMemory(
     );
   const held = parametersPerRank(plan, graph, stageOfNode);
   const bytes = bytesPerParameter(plan);
-  const dense = plan.degrees.dpShard;
+  const dense = plan.degrees.dpShard * plan.degrees.cp;
   const expert = expertShardCount(plan);
   for (let r = 0; r < pp; r++) {
     const memory = plan.prediction.memoryPerRank[r];

@@ -159,7 +159,8 @@ class Enumeration {
       const { pp, tp, cp, dp, ep, etp } = mesh;
       const expertCopies = (dp * cp * tp) / (ep * etp);
       const bytes =
-        perParameter * (table.denseParameters[last] / (dp * cp) + table.expertParameters[last] / expertCopies) +
+        perParameter *
+          (table.denseParameters[last] / (dp * cp) + table.expertParameters[last] / expertCopies) +
         saved +
         fragmentationBytes(saved, problem.stack);
       leastBytes = Math.min(leastBytes, bytes / pp);

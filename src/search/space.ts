@@ -94,7 +94,8 @@ export class PlanSpace {
     const choices: ZeroChoice[] = [{ zeroStage: 0, dpShard: 1 }];
     if (this.problem.phase === 'inference') return choices;
     for (const zeroStage of [1, 2, 3] as const)
-      for (const dpShard of divisors(mesh.dp)) if (dpShard * mesh.cp > 1) choices.push({ zeroStage, dpShard });
+      for (const dpShard of divisors(mesh.dp))
+        if (dpShard * mesh.cp > 1) choices.push({ zeroStage, dpShard });
     return choices;
   }
 

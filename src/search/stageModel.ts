@@ -4,6 +4,7 @@
  * plan (overlap of gradient traffic, transfers, tied parameters); the estimate that follows has the last word.
  */
 import { fragmentationBytes, gatherBufferBytes } from '../cost/memory.js';
+import { denseShards } from '../parallel/degrees.js';
 import { inFlightChunks } from '../parallel/schedule.js';
 import { expertShards, microbatchesOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
@@ -106,7 +107,11 @@ export class StageModel implements ChainCosts {
     const cache = table.cacheBytes[to] - table.cacheBytes[from];
     const dynamic = activation + transient;
     return (
-      this.denseBytes * dense + this.expertBytes * expert + cache + dynamic + fragmentationBytes(dynamic, this.problem.stack)
+      this.denseBytes * dense +
+      this.expertBytes * expert +
+      cache +
+      dynamic +
+      fragmentationBytes(dynamic, this.problem.stack)
     );
   }
 }

@@ -1,5 +1,6 @@
 /** Peak bytes of one device of each pipeline rank. */
 import { communicatorBytes, fragmentationBytes, gatherBufferBytes } from '../cost/memory.js';
+import { denseShards } from '../parallel/degrees.js';
 import { inFlightChunks } from '../parallel/schedule.js';
 import { expertShards } from '../plan/candidate.js';
 import type { Candidate, MemoryBreakdown } from '../plan/types.js';
@@ -32,7 +33,7 @@ export function rankMemory(
   const expert = load.rankExpertParameters[r];
   const zero = problem.phase === 'train' ? c.zeroStage : 0;
   const whole = dense + expert;
-  const shard = dense / c.dpShard + expert / expertShards(c);
+  const shard = dense / denseShards(c) + expert / expertShards(c);
   out.parameterBytes = state.param * (zero >= 3 ? shard : whole);
   out.gradientBytes = state.grad * (zero >= 2 ? shard : whole);
   out.optimizerBytes = state.optimizer * (zero >= 1 ? shard : whole);
@@ -67,7 +68,7 @@ export function rankMemory(
   out.reservedBytes =
     device.reservedBytes +
     communicatorBytes(communicators(c)) +
-    fragmentationBytes(out.activationBytes + out.transientBytes);
+    fragmentationBytes(out.activationBytes + out.transientBytes, problem.stack);
   out.totalBytes = held + out.reservedBytes;
 }
 

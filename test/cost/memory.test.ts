@@ -27,6 +27,6 @@ describe('memory', () => {
       const device = loadDevice(name);
       expect(usableMemoryBytes(device), name).to.be.within(0.9 * device.memoryBytes, device.memoryBytes);
     }
-    expect(fragmentationBytes(100)).to.equal(5);
+    expect(fragmentationBytes(100, { fragmentationShare: 0.05 })).to.equal(5);
   });
 });
