@@ -11,8 +11,9 @@ import { emptyMemory, rankMemory } from './memory.js';
 import { PipelineTimer } from './pipeline.js';
 import type { Estimate, PlanProblem, Simulator } from './types.js';
 
-export function createSimulator(problem: PlanProblem): Simulator {
-  return new Estimator(problem);
+/** @param isFew made for a handful of candidates: takes little memory */
+export function createSimulator(problem: PlanProblem, isFew = false): Simulator {
+  return new Estimator(problem, isFew);
 }
 
 /** A result to reuse between calls; its per-rank memory grows on demand. */
@@ -55,8 +56,11 @@ class Estimator implements Simulator {
   private readonly energy: EnergyMeter;
   private readonly peakFlopPerSec: number;
 
-  constructor(readonly problem: PlanProblem) {
-    this.load = new StageLoad(problem);
+  constructor(
+    readonly problem: PlanProblem,
+    isFew: boolean,
+  ) {
+    this.load = new StageLoad(problem, isFew);
     this.energy = new EnergyMeter(problem);
     this.peakFlopPerSec = clusterPeak(problem);
   }

@@ -63,10 +63,17 @@ export class StageLoad {
   /** All-reduce of tied parameters between the stages that hold them, after their last backward. */
   tiedSec = 0;
 
-  constructor(private readonly problem: PlanProblem) {
-    this.layout = new Layout(problem.cluster);
-    this.network = new Network(problem.cluster, problem.stack);
-    this.tables = new TableCache(problem.costs, problem.segmentation, problem.phase, problem.stack);
+  /** @param isFew a handful of candidates: little is remembered between them */
+  constructor(
+    private readonly problem: PlanProblem,
+    isFew = false,
+  ) {
+    const { cluster, costs, segmentation, phase, stack } = problem;
+    this.layout = new Layout(cluster);
+    this.network = isFew ? new Network(cluster, stack, 64) : new Network(cluster, stack);
+    this.tables = isFew
+      ? new TableCache(costs, segmentation, phase, stack, 64)
+      : new TableCache(costs, segmentation, phase, stack);
     this.tied = new TiedParameters(problem.segmentation);
   }
 

@@ -13,19 +13,24 @@ export const POINT_TO_POINT = 3;
 
 const KINDS: readonly CollectiveKind[] = ['allReduce', 'reduceScatter', 'allGather', 'p2p'];
 
-/** Remembered results; a power of two. */
-const SLOTS = 8192;
 /** Slots a result may stand in; when all are taken a newcomer evicts one, in turn. */
 const WAYS = 4;
 const KEYS = 5;
 
 export class Network {
   private readonly topologies: Topology[] = [];
-  private readonly key = new Float64Array(SLOTS * KEYS).fill(-1);
-  private readonly value = new Float64Array(SLOTS);
+  private readonly key: Float64Array;
+  private readonly value: Float64Array;
   private oldest = 0;
 
-  constructor(cluster: Cluster, stack: StackProfile) {
+  /** @param slots results to remember, a power of two */
+  constructor(
+    cluster: Cluster,
+    stack: StackProfile,
+    private readonly slots = 8192,
+  ) {
+    this.key = new Float64Array(slots * KEYS).fill(-1);
+    this.value = new Float64Array(slots);
     for (const { levels } of [cluster, ...cluster.groups])
       this.topologies.push({ levels: levelsInJob(levels, stack), deviceCount: cluster.deviceCount });
   }
@@ -40,7 +45,7 @@ export class Network {
   timeSec(kind: number, bytes: number, span: Span, network: number): number {
     if (span.size === 1 || bytes <= 0) return 0;
     const key = this.key;
-    const first = hash(kind, bytes, span, network);
+    const first = hash(kind, bytes, span, network) & (this.slots - 1);
     for (let way = 0; way < WAYS; way++) {
       const slot = first ^ way;
       const at = slot * KEYS;
@@ -80,5 +85,5 @@ function hash(kind: number, bytes: number, span: Span, network: number): number 
   h = Math.imul(h, 0x85ebca6b);
   h ^= h >>> 13;
   h = Math.imul(h, 0xc2b2ae35);
-  return (h ^ (h >>> 16)) & (SLOTS - 1);
+  return h ^ (h >>> 16);
 }

@@ -10,8 +10,6 @@ import { RangeMax } from './rangeMax.js';
 
 /** Recompute vectors remembered per table before the oldest is forgotten. */
 const POLICIES_KEPT = 64;
-/** Tables remembered before all are forgotten (a cap on memory, far above what a search visits). */
-const TABLES_KEPT = 1024;
 
 /** What depends on the recompute policy per class. Prefix arrays have length segmentCount + 1. */
 export interface PolicyView {
@@ -140,31 +138,36 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 const FIELDS = 7;
-const SLOTS = 4096;
 
 /** What of a candidate a table depends on. */
 export type Sharding = Omit<ShardKey, 'deviceGroup'>;
 
 /** Tables by key, found without allocating: open addressing over the fields of a `ShardKey`. */
 export class TableCache {
-  private readonly slotView: (TableView | null)[] = new Array<TableView | null>(SLOTS).fill(null);
-  private readonly slotKey = new Int32Array(SLOTS * FIELDS);
+  private readonly slotView: (TableView | null)[];
+  private readonly slotKey: Int32Array;
   private count = 0;
 
+  /** @param slots a power of two; a quarter of them are filled before all is forgotten, far more than a search visits */
   constructor(
     private readonly provider: CostProvider,
     private readonly segmentation: Segmentation,
     private readonly phase: Phase,
     private readonly stack: StackProfile,
-  ) {}
+    private readonly slots = 4096,
+  ) {
+    this.slotView = new Array<TableView | null>(slots).fill(null);
+    this.slotKey = new Int32Array(slots * FIELDS);
+  }
 
   /** The view of a candidate's sharding on a device group. */
   get(c: Sharding, deviceGroup: number): TableView {
     const { tp, cp, ep, etp, microbatch, contextExchange } = c;
     const exchange = contextExchange === 'ring' ? 0 : 1;
     const keys = this.slotKey;
-    let slot = hash(tp, cp, ep, etp, microbatch, deviceGroup, exchange);
-    for (; ; slot = (slot + 1) & (SLOTS - 1)) {
+    const mask = this.slots - 1;
+    let slot = hash(tp, cp, ep, etp, microbatch, deviceGroup, exchange) & mask;
+    for (; ; slot = (slot + 1) & mask) {
       const view = this.slotView[slot]!;
       if (view === null) break;
       const at = slot * FIELDS;
@@ -185,10 +188,11 @@ export class TableCache {
   private add(key: ShardKey, slot: number): TableView {
     const exchange = key.contextExchange === 'ring' ? 0 : 1;
     let free = slot;
-    if (this.count >= TABLES_KEPT) {
+    if (4 * this.count >= this.slots) {
       this.slotView.fill(null);
       this.count = 0;
-      free = hash(key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup, exchange);
+      free =
+        hash(key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup, exchange) & (this.slots - 1);
     }
     const view = new TableView(this.provider.costs(key), this.segmentation, this.phase, this.stack);
     this.slotView[free] = view;
@@ -214,5 +218,5 @@ function hash(
   h = Math.imul(h ^ etp, 0x27d4eb2f);
   h = Math.imul(h ^ microbatch, 0x165667b1);
   h = Math.imul(h ^ (2 * deviceGroup + exchange), 0x9e3779b1);
-  return (h ^ (h >>> 15)) & (SLOTS - 1);
+  return h ^ (h >>> 15);
 }
