@@ -1,9 +1,8 @@
 /** Calibration files, whole: devices and networks as `src/cluster` reads them, and stack profiles. */
 import { parseCalibration, readCalibration } from '../cluster/calibration.js';
-import { presetFolder } from '../cluster/document.js';
 import { mergeOverlay } from '../cluster/overlay.js';
 import type { Calibration } from '../cluster/overlay.js';
-import { readStack } from './stack.js';
+import { readStack, stackDocument } from './stack.js';
 
 /** Reads and checks a calibration file. @throws PartitionError input, in one line */
 export function loadCalibration(path: string): Calibration {
@@ -17,12 +16,6 @@ export function calibrationOf(document: unknown, file: string): Calibration {
 
 function checkStacks(calibration: Calibration): Calibration {
   for (const [name, overlay] of calibration.stacks)
-    readStack(
-      mergeOverlay(presetFolder('stacks').document(name), overlay),
-      name,
-      calibration.file,
-      [],
-      `stacks.${name}`,
-    );
+    readStack(mergeOverlay(stackDocument(name), overlay), name, calibration.file, [], `stacks.${name}`);
   return calibration;
 }

@@ -98,16 +98,25 @@ export function loadStack(
   const name = resolvePreset('stacks', nameOrPath, '--stack');
   const overlay = calibration?.stacks.get(name);
   if (overlay !== undefined) {
-    const document = mergeOverlay(presetFolder('stacks').document(name), overlay);
+    const document = mergeOverlay(stackDocument(name), overlay);
     return readStack(document, name, calibration!.file, sources);
   }
   let known = read.get(name);
   if (known === undefined || sources.length > 0) {
     const folder = presetFolder('stacks');
-    known = readStack(folder.document(name), name, folder.path(name), sources);
+    known = readStack(stackDocument(name), name, folder.path(name), sources);
     read.set(name, known);
   }
   return known;
+}
+
+/** A shipped profile as written, what it extends filled in. */
+export function stackDocument(name: string): Readonly<Record<string, unknown>> {
+  const own = presetFolder('stacks').document(name) as Readonly<Record<string, unknown>>;
+  if (typeof own.extends !== 'string') return own;
+  const { extends: base, ...rest } = own;
+  const { aliases: _a, matches: _m, ...inherited } = stackDocument(base as string);
+  return mergeOverlay(inherited, rest);
 }
 
 /** Names of the profiles that ship. */

@@ -52,6 +52,11 @@ const OPEN_RULE: ModelRule = {
   expertTensorParallel: 'none',
 };
 
+/** The cluster behind a hardware's preset where the source is known to have had another; `text` is its source and note. */
+export function clusterRule(text: string, preset: string): string {
+  return clusterRules().find((r) => r.instead === preset && r.match.test(text))?.cluster ?? preset;
+}
+
 /** How the source of a row counts FLOPs; `text` is its source and note. */
 export function flopConvention(text: string): FlopConvention {
   const { rules, fallback } = conventions();
@@ -79,6 +84,18 @@ const modelRules = once(() => {
       expertTensorParallel: f.oneOf('expertTensorParallel', ['none', 'tp'], 'none'),
     };
     f.string('source', '-');
+    f.done();
+    return rule;
+  });
+  document.done();
+  return rules;
+});
+
+const clusterRules = once(() => {
+  const document = open('clusters.yaml');
+  const rules = document.children('rules').map((f) => {
+    const rule = { match: pattern(f, 'match'), instead: f.string('instead'), cluster: f.string('cluster') };
+    f.string('source');
     f.done();
     return rule;
   });

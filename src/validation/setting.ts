@@ -11,7 +11,7 @@ import { clusterOf, hardwarePreset } from './hardware.js';
 import type { ClusterLoader } from './hardware.js';
 import { CellFault } from './row.js';
 import type { MeasuredRow } from './row.js';
-import { modelRule, precisionOf } from './rules.js';
+import { clusterRule, modelRule, precisionOf } from './rules.js';
 import { stackOf } from './software.js';
 
 /** Defaults of what a source leaves open, as told to users. */
@@ -22,6 +22,7 @@ export const DEFAULTS: readonly string[] = [
   'global_batch empty: one microbatch per replica, four per stage under a pipeline',
   'recompute empty: none where that fits in memory, else selective',
   'seq_parallel empty: what is faster',
+  'the vocabulary is padded to a multiple of 128 tp',
   'experts are not split by tensor parallelism unless the model rule or the note (ETP=n) says so',
   'layers that do not divide by the stages: embedding and head count as layers, then as even as possible',
 ];
@@ -47,13 +48,14 @@ export interface Setting {
 export function settingOf(row: MeasuredRow, load?: ClusterLoader): Setting {
   const precision = precisionOf(row.precision);
   if (precision === undefined) throw new CellFault('precision', `unknown number format ${row.precision}`);
-  const preset = hardwarePreset(row.hardware);
-  if (preset === undefined)
+  const hardware = hardwarePreset(row.hardware);
+  if (hardware === undefined)
     throw new CellFault(
       'hardware',
       `no cluster preset is called ${row.hardware}; partition clusters lists them`,
     );
-  const architecture = architectureOf(row);
+  const preset = clusterRule(`${row.source} ${row.note}`, hardware);
+  const architecture = padVocabulary(architectureOf(row), row.tp);
   const cluster = clusterOf(preset, row.devices, row.devicesPerDomain, load);
   const dp = row.devices / (row.tp * row.pp * row.cp);
   const zeroStage = row.zeroStage ?? 0;
@@ -75,6 +77,12 @@ export function settingOf(row: MeasuredRow, load?: ClusterLoader): Setting {
     microbatch,
     globalBatch,
   };
+}
+
+/** Launchers pad the vocabulary so that every rank holds a multiple of 128 entries. */
+function padVocabulary(architecture: ArchConfig, tp: number): ArchConfig {
+  const unit = 128 * tp;
+  return { ...architecture, vocab: Math.ceil(architecture.vocab / unit) * unit };
 }
 
 /** On a torus, parameters are sharded inside a slice and copied between slices. */

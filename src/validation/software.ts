@@ -29,13 +29,12 @@ function stackPatterns(): readonly Pattern[] {
 }
 
 /**
- * The profile whose pattern is found in the row's source, else in its note; where none is: `maxtext` on a torus, `fsdp`
+ * The profile whose longest pattern is found in the row's source, note or number format; where none is: `maxtext` on a torus, `fsdp`
  * where parameters are sharded, else the default.
  */
 export function stackOf(row: MeasuredRow, network: LevelKind): string {
-  const found =
-    stackPatterns().find((p) => p.match.test(row.source)) ??
-    stackPatterns().find((p) => p.match.test(row.note));
+  const words = `${row.source} ${row.note} ${row.precision}`;
+  const found = stackPatterns().find((p) => p.match.test(words));
   if (found !== undefined) return found.stack;
   const { names } = presetFolder('stacks');
   if (network === 'torus' && names.includes('maxtext')) return 'maxtext';
