@@ -2,11 +2,14 @@
  * What changes continuously in a recorded step: bytes held and watts drawn by one device of every pipeline rank, as step
  * functions of time. A trace draws them as counters.
  */
+import type { Device } from '../cluster/types.js';
 import { deviceEnergyJoule } from '../cost/energy.js';
 import type { Candidate } from '../plan/types.js';
 import type { EngineRun } from './engine.js';
 import { StageLoad } from './load.js';
 import { emptyMemory, rankMemory } from './memory.js';
+import { rankActivity } from './power.js';
+import type { Activity } from './power.js';
 import { STREAM_COMPUTE, STREAM_TRANSFER, WORK_OPTIMIZER } from './timeline.js';
 import type { Timeline } from './timeline.js';
 import type { PlanProblem } from './types.js';
@@ -34,7 +37,7 @@ export interface RankCounters {
  *
  * Power is what the busiest stream asks for: kernels draw the rank's mean of matrix and memory work, the optimizer draws
  * memory power, exposed collectives network power, the rest idle power. Over the step this adds up to the energy of the
- * plan's price within 2 % (`test/simulate/trace.test.ts`): host time inside a task counts as work here, as network there.
+ * plan's price within 2 % (`test/simulate/trace.test.ts`): a reduction under a backward pass draws nothing of its own.
  *
  * @param run of the candidate, recorded
  */
@@ -54,7 +57,7 @@ export function counters(problem: PlanProblem, c: Candidate, run: EngineRun): Ra
       stateBytes: parameterBytes + gradientBytes + optimizerBytes,
       otherBytes: transientBytes + cacheBytes + reservedBytes,
       activationBytes,
-      watt: drawnWatt(busy[r], levels(problem, load, c, r)),
+      watt: drawnWatt(busy[r], levels(problem, load, c, r, busy[r])),
     };
   });
 }
@@ -110,27 +113,42 @@ interface PowerLevels {
   readonly idle: number;
 }
 
-function levels(problem: PlanProblem, load: StageLoad, c: Candidate, r: number): PowerLevels {
+/**
+ * Seconds and work of the kernels and of the optimizer are those of the price; what of their intervals is no work
+ * (launches, host time) draws idle power.
+ */
+function levels(
+  problem: PlanProblem,
+  load: StageLoad,
+  c: Candidate,
+  r: number,
+  edges: readonly Edge[],
+): PowerLevels {
   const device = problem.cluster.groups[load.layout.deviceGroup[r]].device;
-  const table = load.tableOf[r];
-  let kernelSec = 0;
-  let flop = 0;
-  for (let v = r; v < load.virtualStages; v += load.pp) {
-    const from = c.stageStart[v];
-    const to = c.stageStart[v + 1];
-    const once = table.computeSec[to] - table.computeSec[from];
-    kernelSec += once + load.recomputeSec[v];
-    // Repeated work has the mix of the first time.
-    flop += (table.flop[to] - table.flop[from]) * (once > 0 ? 1 + load.recomputeSec[v] / once : 1);
-  }
-  const matrixSec = Math.min(kernelSec, flop / device.achievableFlopPerSec[problem.precision]);
-  const mean = (matrix: number, memory: number, network: number, idle: number): number =>
-    deviceEnergyJoule(device, { matrixSec: matrix, memorySec: memory, networkSec: network, idleSec: idle });
-  const matrix = kernelSec > 0 ? matrixSec / kernelSec : 0;
+  const activity: Activity = { matrixSec: 0, memorySec: 0, networkSec: 0, idleSec: 0 };
+  rankActivity(problem, load, c, r, Infinity, activity);
+  const optimizerSec = load.optimizerSec[r];
+  const memorySec = activity.memorySec - optimizerSec;
   return {
-    kind: [mean(matrix, 1 - matrix, 0, 0), mean(0, 1, 0, 0), mean(0, 0, 1, 0)],
-    idle: mean(0, 0, 0, 1),
+    kind: [
+      meanWatt(device, activity.matrixSec, memorySec, openSec(edges, KERNELS)),
+      meanWatt(device, 0, optimizerSec, openSec(edges, OPTIMIZER)),
+      device.networkWatt,
+    ],
+    idle: device.idleWatt,
   };
+}
+
+/** Mean draw over intervals of so many seconds in which the device works for some and idles for the rest. */
+function meanWatt(device: Device, matrixSec: number, memorySec: number, intervalSec: number): number {
+  if (intervalSec <= 0) return device.idleWatt;
+  const idleSec = Math.max(0, intervalSec - matrixSec - memorySec);
+  return deviceEnergyJoule(device, { matrixSec, memorySec, networkSec: 0, idleSec }) / intervalSec;
+}
+
+/** Seconds of the intervals of a kind, which never overlap. */
+function openSec(edges: readonly Edge[], kind: number): number {
+  return edges.reduce((sum, e) => (e.kind === kind ? sum - e.change * e.timeSec : sum), 0);
 }
 
 function drawnWatt(edges: readonly Edge[], { kind, idle }: PowerLevels): StepFunction {

@@ -13,6 +13,7 @@
 import type { Candidate } from '../plan/types.js';
 import { EventHeap } from './eventHeap.js';
 import { StageLoad } from './load.js';
+import { contextExposed } from './table.js';
 import {
   STREAM_COLLECTIVE,
   STREAM_COMPUTE,
@@ -307,9 +308,11 @@ class PipelineEngine implements Engine {
   /** Parts of every task: kernels with recomputation, exposed collectives, exposed ZeRO traffic. */
   private splitTasks(c: Candidate): void {
     const { load, partSec } = this;
-    const { tpExposed, cpExposed, epExposed } = this.problem.stack;
+    const { stack } = this.problem;
+    const { tpExposed, epExposed } = stack;
     for (let v = 0; v < load.virtualStages; v++) {
       const costs = load.tableOf[v % load.pp].costs;
+      const cpExposed = contextExposed(costs, stack);
       const classes = this.problem.segmentation.segmentClass;
       let collective = 0;
       for (let s = c.stageStart[v]; s < c.stageStart[v + 1]; s++) {

@@ -22,6 +22,11 @@ export interface PolicyView {
   readonly transientBytes: RangeMax;
 }
 
+/** Share of the context-parallel exchange that is exposed: a ring turns while attention works, which waits for an all-to-all. */
+export function contextExposed({ key }: ClassCosts, stack: StackProfile): number {
+  return key.contextExchange === 'all-to-all' ? 1 : stack.cpExposed;
+}
+
 export class TableView {
   /** Exposed seconds of one microbatch: compute and collectives after overlap, without recomputation. */
   readonly forwardSec: Float64Array;
@@ -56,8 +61,7 @@ export class TableView {
     const c = costs;
     const back = phase === 'train' ? 1 : 0;
     const { tpExposed, epExposed } = stack;
-    // Attention waits for an all-to-all; a ring turns while attention works.
-    const cpExposed = costs.key.contextExchange === 'all-to-all' ? 1 : stack.cpExposed;
+    const cpExposed = contextExposed(costs, stack);
     const exposedForward = (k: number): number =>
       tpExposed * c.tpForwardSec[k] + cpExposed * c.cpForwardSec[k] + epExposed * c.epForwardSec[k];
     const exposedBackward = (k: number): number =>
