@@ -21,6 +21,7 @@ export class EnergyMeter {
   readonly hostWatt: number;
   readonly switchWatt: number;
   private readonly costPerSecUsd: number;
+  private readonly hostsUsed: Int32Array;
   /** Mains joules per joule of a device, by device group: fans and power supplies. */
   private readonly mainsShare: Float64Array;
   private readonly activity: Activity = { matrixSec: 0, memorySec: 0, networkSec: 0, idleSec: 0 };
@@ -33,7 +34,8 @@ export class EnergyMeter {
     let firstSwitches = 0;
     let costPerHourUsd = 0;
     const { groups } = problem.cluster;
-    for (const group of groups) {
+    this.hostsUsed = new Int32Array(groups.length);
+    groups.forEach((group, g) => {
       const used = Math.min(left, group.deviceCount);
       const usedHosts = Math.ceil(used / group.devicesPerHost);
       hosts += usedHosts;
@@ -42,7 +44,8 @@ export class EnergyMeter {
       firstSwitches = Math.max(firstSwitches, group.networkBaseWatt);
       costPerHourUsd += used * group.pricePerDeviceHourUsd;
       left -= used;
-    }
+      this.hostsUsed[g] = usedHosts;
+    });
     this.hostWatt = hostWatt;
     this.switchWatt = ports + (hosts > 1 ? firstSwitches : 0);
     this.mainsShare = Float64Array.from(groups, (g) => (1 + g.coolingShare) / g.powerSupplyEfficiency);
@@ -52,6 +55,27 @@ export class EnergyMeter {
   /** Hosts and switches of the devices in use, watt. */
   get fixedWatt(): number {
     return this.hostWatt + this.switchWatt;
+  }
+
+  /**
+   * Joules drawn around the devices in a step.
+   *
+   * @param deviceJoule of all devices, by device group
+   */
+  surroundings(
+    deviceJoule: ArrayLike<number>,
+    stepTimeSec: number,
+  ): { hostJoule: number; coolingJoule: number; supplyJoule: number; switchJoule: number } {
+    const sum = { hostJoule: 0, coolingJoule: 0, supplyJoule: 0, switchJoule: this.switchWatt * stepTimeSec };
+    this.problem.cluster.groups.forEach((group, g) => {
+      const host = this.hostsUsed[g] * group.hostWatt * stepTimeSec;
+      const inside = deviceJoule[g] + host;
+      const direct = inside * (1 + group.coolingShare);
+      sum.hostJoule += host;
+      sum.coolingJoule += direct - inside;
+      sum.supplyJoule += direct / group.powerSupplyEfficiency - direct;
+    });
+    return sum;
   }
 
   /** Fills the energy and cost of a step whose time is known. */
@@ -74,6 +98,42 @@ export class EnergyMeter {
   }
 }
 
+/** Seconds of one microbatch on one rank, all its virtual stages together. */
+interface RankWork {
+  matrixSec: number;
+  /** All kernels, those of the matrix units included. */
+  kernelSec: number;
+  /** The compute stream stands: for the host, between kernels and between microbatches. */
+  hostSec: number;
+  /** Kernels, waits for the host, exposed collectives. */
+  totalSec: number;
+}
+
+const work: RankWork = { matrixSec: 0, kernelSec: 0, hostSec: 0, totalSec: 0 };
+
+/** Fills `work`. */
+function rankWork(problem: PlanProblem, load: StageLoad, c: Candidate, r: number): void {
+  const { pp, virtualStages } = load;
+  const table = load.tableOf[r];
+  work.matrixSec = 0;
+  work.kernelSec = 0;
+  work.totalSec = 0;
+  work.hostSec = load.vpp * problem.stack.microbatchOverheadSec;
+  for (let v = r; v < virtualStages; v += pp) {
+    const from = c.stageStart[v];
+    const to = c.stageStart[v + 1];
+    const compute = table.computeSec[to] - table.computeSec[from];
+    const launch = table.launchSec[to] - table.launchSec[from];
+    // Repeated work has the mix of the first time.
+    const times = compute > 0 ? 1 + load.recomputeSec[v] / compute : 1;
+    work.kernelSec += (compute - launch) * times;
+    work.hostSec += launch * times;
+    work.matrixSec += (table.matrixSec[to] - table.matrixSec[from]) * times;
+    work.totalSec += load.forwardSec[v] + load.backwardSec[v];
+  }
+  work.matrixSec = Math.min(work.matrixSec, work.kernelSec);
+}
+
 /** What one device of a pipeline rank does in a step; the parts add up to it. */
 export function rankActivity(
   problem: PlanProblem,
@@ -83,30 +143,12 @@ export function rankActivity(
   stepTimeSec: number,
   out: Activity,
 ): void {
-  const { pp, virtualStages, microbatches } = load;
-  const table = load.tableOf[r];
-  let kernels = 0;
-  let matrix = 0;
-  let all = 0;
-  let waits = 0;
-  for (let v = r; v < virtualStages; v += pp) {
-    const from = c.stageStart[v];
-    const to = c.stageStart[v + 1];
-    const compute = table.computeSec[to] - table.computeSec[from];
-    const launch = table.launchSec[to] - table.launchSec[from];
-    const repeated = load.recomputeSec[v];
-    // Repeated work has the mix of the first time.
-    const again = compute > 0 ? 1 + repeated / compute : 1;
-    kernels += (compute - launch) * again;
-    waits += launch * again;
-    matrix += (table.matrixSec[to] - table.matrixSec[from]) * again;
-    all += load.forwardSec[v] + load.backwardSec[v];
-  }
+  rankWork(problem, load, c, r);
+  const { microbatches } = load;
   const tail = load.reduceExposedSec[r] + load.gatherExposedSec[r] + (load.rankIsTied(r) ? load.tiedSec : 0);
-  const hostSec = load.vpp * problem.stack.microbatchOverheadSec;
-  out.matrixSec = microbatches * Math.min(matrix, kernels);
-  out.memorySec = microbatches * (kernels - Math.min(matrix, kernels)) + load.optimizerSec[r];
-  out.networkSec = microbatches * Math.max(0, all - kernels - waits - hostSec) + tail;
+  out.matrixSec = microbatches * work.matrixSec;
+  out.memorySec = microbatches * (work.kernelSec - work.matrixSec) + load.optimizerSec[r];
+  out.networkSec = microbatches * Math.max(0, work.totalSec - work.kernelSec - work.hostSec) + tail;
   const idle = stepTimeSec - out.matrixSec - out.memorySec - out.networkSec;
   if (idle < 0) out.networkSec += idle;
   out.idleSec = Math.max(0, idle);

@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { createEngine } from '../../src/simulate/engine.js';
 import { EventHeap } from '../../src/simulate/eventHeap.js';
-import { explain } from '../../src/simulate/explain.js';
 import { RangeMax } from '../../src/simulate/rangeMax.js';
 import { STREAM_COUNT } from '../../src/simulate/timeline.js';
 import { chromeTrace } from '../../src/simulate/trace.js';
@@ -111,25 +110,5 @@ describe('trace', () => {
     expect(count('f')).to.equal(count('s'));
     const start = new Map(trace.traceEvents.filter((e) => e.ph === 's').map((e) => [e.id, e.ts!]));
     for (const e of trace.traceEvents) if (e.ph === 'f') expect(e.ts).to.be.at.least(start.get(e.id)!);
-  });
-});
-
-describe('explanation', () => {
-  it('has parts that add up to the step, the peak memory and the energy', () => {
-    const random = new Random(9);
-    const problem = syntheticProblem({ experts: 8, spread: 0.2 });
-    for (let i = 0; i < 50; i++) {
-      const { estimate, ranks, energy } = explain(problem, randomCandidate(problem, random));
-      for (const { time, memory } of ranks) {
-        const { totalSec, ...parts } = time;
-        const sum = Object.values(parts).reduce((a: number, b: number) => a + b, 0);
-        expect(sum).to.be.closeTo(totalSec, 1e-9 * totalSec);
-        expect(totalSec).to.equal(estimate.stepTimeSec);
-        expect(memory.totalBytes).to.be.at.most(estimate.peakMemoryBytes);
-      }
-      const joule = energy.deviceJoule + energy.hostJoule + energy.siteJoule;
-      expect(joule).to.be.closeTo(estimate.energyJoulesPerStep, 1e-9 * joule);
-      expect(energy.siteJoule).to.be.at.least(0);
-    }
   });
 });
