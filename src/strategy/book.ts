@@ -93,9 +93,13 @@ export class StrategyBook implements CostProvider {
     this.traffic = this.layers.map(expertTraffic);
   }
 
-  /** A book of the same model on another cluster or under other options; strategies are solved anew. */
-  on(cluster: Cluster, options: BookOptions): StrategyBook {
-    return new StrategyBook(this.graph, this.segmentation, cluster, options, {
+  /**
+   * A book of the same model on another cluster or under other options; strategies are solved anew.
+   *
+   * @param segmentation another chain of the same classes
+   */
+  on(cluster: Cluster, options: BookOptions, segmentation = this.segmentation): StrategyBook {
+    return new StrategyBook(this.graph, segmentation, cluster, options, {
       book: this,
       keepsStrategies: false,
     });

@@ -97,13 +97,17 @@ function expertsOf(row: MeasuredRow, sizes: Sizes): NonNullable<ArchSketch['moe'
 
 /** The form of a model of the zoo with the row's sizes; its dense feed-forward keeps its proportion. */
 function basedOn(base: ArchConfig, row: MeasuredRow, sizes: Sizes): ArchSketch {
-  const { moe, mla, seqToSeq: _s, bert: _b, vision: _v, derived: _d, ...rest } = base;
+  const { moe, mla } = base;
   const widened = sizes.hidden / base.hidden;
   return {
-    ...rest,
     ...sizes,
     name: row.modelName,
-    published: null,
+    family: base.family,
+    headDim: base.headDim,
+    activation: base.activation,
+    qkNorm: base.qkNorm,
+    tiedEmbeddings: base.tiedEmbeddings,
+    maxPositions: row.sequenceLength,
     ffn: Math.round(base.ffn * widened),
     ...(mla === null ? {} : { mla }),
     ...(moe === null ? {} : { moe: { ...moe, ...expertsOf(row, sizes) } }),

@@ -6,7 +6,7 @@ import type { Cluster } from '../cluster/index.js';
 import { loadStack, stackOn } from '../cost/stack.js';
 import type { StackProfile } from '../cost/stack.js';
 import { RECOMPUTE_FULL, RECOMPUTE_NONE, RECOMPUTE_SELECTIVE } from '../cost/types.js';
-import type { Graph, Segmentation } from '../graph/index.js';
+import type { Segmentation } from '../graph/index.js';
 import { analyze } from '../graph/index.js';
 import { DType } from '../model/index.js';
 import { checkCandidate } from '../plan/candidate.js';
@@ -14,7 +14,7 @@ import type { Candidate, TimeBreakdown } from '../plan/types.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import type { Estimate, PlanProblem, Simulator } from '../simulate/types.js';
 import { modelFacts, StrategyBook } from '../strategy/index.js';
-import type { ModelFacts } from '../strategy/index.js';
+import type { BookOptions, ModelFacts } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
 import type { ArchConfig } from '../zoo/index.js';
 import { buildZoo } from '../zoo/index.js';
@@ -26,6 +26,7 @@ import type { MeasuredRow, RowFault } from './row.js';
 import { flopConvention } from './rules.js';
 import type { FlopConvention } from './rules.js';
 import { settingOf } from './setting.js';
+import { stretch } from './stretch.js';
 import type { Setting } from './setting.js';
 
 /** Figures that a prediction is priced with. */
@@ -66,18 +67,21 @@ export interface PredictorOptions extends Figures {
   readonly stackName?: string | undefined;
 }
 
+/** A model that was met: its layers, and its whole chain. */
 interface Analysed {
-  readonly graph: Graph;
+  readonly layers: StrategyBook;
   readonly segmentation: Segmentation;
   facts: ModelFacts | null;
-  book: StrategyBook | null;
 }
+
+/** Equal layers that a graph is built with, however many the model has. */
+const LAYERS_BUILT = 4;
 
 /** Problems and simulators of one set of figures. */
 type Priced = Map<PlanProblem, { problem: PlanProblem; simulator: Simulator }>;
 
 export class Predictor {
-  private readonly graphs = new Map<string, Analysed>();
+  private readonly models = new Map<string, Analysed>();
   private readonly problems = new Map<string, Prepared['base']>();
   private readonly estimate: Estimate = createEstimate();
 
@@ -140,7 +144,7 @@ export class Predictor {
       let entry = priced.get(prepared.base);
       if (entry === undefined) {
         const problem = reprice(prepared.base, figures, stack(prepared.setting.stack));
-        entry = { problem, simulator: createSimulator(problem) };
+        entry = { problem, simulator: createSimulator(problem, true) };
         priced.set(prepared.base, entry);
       }
       const globalBatch = prepared.setting.globalBatch;
@@ -171,8 +175,6 @@ export class Predictor {
     ].join('|');
     let found = this.problems.get(key);
     if (found === undefined) {
-      const analysed = this.analyse(model, setting);
-      const { graph, segmentation } = analysed;
       const stack = stackOn((this.options.stack ?? loadStack)(setting.stack), cluster.groups[0].device);
       const options = {
         phase: 'train',
@@ -180,9 +182,9 @@ export class Predictor {
         stack,
         sequenceParallel: row.sequenceParallel ?? 'auto',
       } as const;
-      const book =
-        analysed.book?.on(cluster, options) ?? new StrategyBook(graph, segmentation, cluster, options);
-      analysed.book ??= book;
+      const analysed = this.analyse(model, setting, options);
+      const { segmentation } = analysed;
+      const book = analysed.layers.on(cluster, options, segmentation);
       analysed.facts ??= modelFacts(book);
       found = {
         segmentation,
@@ -203,19 +205,28 @@ export class Predictor {
     return found;
   }
 
-  private analyse(key: string, setting: Setting): Analysed {
-    let found = this.graphs.get(key);
+  private analyse(key: string, setting: Setting, options: BookOptions): Analysed {
+    let found = this.models.get(key);
     if (found === undefined) {
+      const { architecture } = setting;
+      const built = Math.min(architecture.layers, LAYERS_BUILT + (architecture.moe?.denseLayers ?? 0));
       const seq = setting.row.sequenceLength;
       try {
-        const model = buildZoo(setting.architecture, { dtype: DType.BFLOAT16, attentionMask: false });
-        const where = setting.architecture.name;
-        found = { ...analyze(model, { where, seq, phase: 'train' }), facts: null, book: null };
+        const few = buildZoo(
+          { ...architecture, layers: built },
+          { dtype: DType.BFLOAT16, attentionMask: false },
+        );
+        const { graph, segmentation } = analyze(few, { where: architecture.name, seq, phase: 'train' });
+        found = {
+          layers: new StrategyBook(graph, segmentation, setting.cluster, options),
+          segmentation: stretch(segmentation, architecture.layers - built),
+          facts: null,
+        };
       } catch (e) {
         if (!(e instanceof PartitionError)) throw e;
         throw new CellFault('model', e.line());
       }
-      this.graphs.set(key, found);
+      this.models.set(key, found);
     }
     return found;
   }
@@ -253,7 +264,7 @@ export class Predictor {
   }
 
   private fits(problem: PlanProblem, candidate: Candidate): boolean {
-    return createSimulator(problem).estimate(candidate, this.estimate).fits;
+    return createSimulator(problem, true).estimate(candidate, this.estimate).fits;
   }
 }
 
