@@ -28,6 +28,8 @@ export interface StackProfile {
   readonly attentionEfficiency: number;
   /** Time of memory-bound blocks over that of one perfectly fused kernel. */
   readonly pointwisePasses: number;
+  /** The same of the loss over the vocabulary: casts, maxima, exponentials and sums are kernels of their own in most stacks. */
+  readonly lossPasses: number;
   /** Share of the matmul rate that grouped matmuls over experts reach. */
   readonly groupedEfficiency: number;
   /** Share of the device's fp8 matmul rate that a job sustains, beside `matrixEfficiency`. */
@@ -146,6 +148,7 @@ const NUMBERS = {
   matrixEfficiency: FACTOR,
   attentionEfficiency: FACTOR,
   pointwisePasses: PASSES,
+  lossPasses: PASSES,
   groupedEfficiency: FACTOR,
   fp8Efficiency: FACTOR,
   fp8Passes: { max: 20, default: 0 },

@@ -122,7 +122,7 @@ export class KernelClock {
         : touchedBytes(layer, block, option, scale);
     const forward = isView(layer, block)
       ? 0
-      : this.stack.pointwisePasses * elementwiseTimeSec(this.device, bytes, flop);
+      : this.passes(block) * elementwiseTimeSec(this.device, bytes, flop);
     return { forward, backwardInput: 2 * forward, backwardWeight: 0, statistics: 0 };
   }
 
@@ -150,6 +150,10 @@ export class KernelClock {
       backwardWeight: block.source.gradWeightFlop > 0 ? gemm(e.batch, e.k, e.n, e.m) : 0,
       statistics: 0,
     };
+  }
+
+  private passes(block: LayerBlock): number {
+    return block.isLoss ? this.stack.lossPasses : this.stack.pointwisePasses;
   }
 
   /** The projection onto the vocabulary stays in 16 bits where the layers run in 8, and so do products of activations. */
