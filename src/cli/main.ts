@@ -1,10 +1,12 @@
 /** The command line: parses, dispatches, and turns every failure into one line and an exit code. */
 import yargs from 'yargs';
 import { EXIT_CODE, PartitionError, oneLine } from '../util/errors.js';
+import { calibrateCommand } from './calibrate.js';
 import { clustersCommand } from './clusters.js';
 import { inspectCommand } from './inspect.js';
 import { printError } from './output.js';
 import { planCommand } from './plan.js';
+import { replayCommand } from './replay.js';
 import { simulateCommand } from './simulate.js';
 import { version } from '../util/version.js';
 import { zooCommand } from './zoo.js';
@@ -25,6 +27,8 @@ export async function run(args: readonly string[]): Promise<number> {
     .command(planCommand)
     .command(inspectCommand)
     .command(simulateCommand)
+    .command(replayCommand)
+    .command(calibrateCommand)
     .command(zooCommand)
     .command(clustersCommand)
     .strict()
@@ -53,7 +57,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function nothingAsked(): PartitionError {
   return new PartitionError(
     'usage',
-    'expected a model or a command: partition <model.onnx> --devices N, or inspect, simulate, zoo, clusters',
+    'expected a model or a command: partition <model.onnx> --devices N, or inspect, simulate, replay, calibrate, zoo, clusters',
     null,
     'partition --help explains, with examples',
   );

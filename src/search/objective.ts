@@ -11,7 +11,10 @@ export function isTimeOnly(objective: Objective): boolean {
  * time^a energy^b cost^c with a + b + c = 1: dividing each term by a reference plan's would scale all values alike.
  * Without a price, money is device time.
  */
-export function objectiveValue(objective: Objective, estimate: Estimate): number {
+export function objectiveValue(
+  objective: Objective,
+  estimate: Pick<Estimate, 'stepTimeSec' | 'energyJoulesPerStep' | 'costPerStep'>,
+): number {
   const { time, energy, cost } = objective;
   if (energy === 0 && cost === 0) return estimate.stepTimeSec;
   const money = estimate.costPerStep > 0 ? estimate.costPerStep : estimate.stepTimeSec;
