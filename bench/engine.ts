@@ -31,6 +31,7 @@ export function run(): { name: string; value: number; unit: string }[] {
   const kinds: Partial<Candidate>[] = [
     { tp: 8, pp: 8 },
     { tp: 8, pp: 16 },
+    { tp: 8, pp: 16, schedule: 'zb-h1' },
     { tp: 8, pp: 16, vpp: 2 },
   ];
   for (const given of kinds) {
@@ -44,10 +45,17 @@ export function run(): { name: string; value: number; unit: string }[] {
         unit: 'event/s',
       });
   }
-  const times = new Float64Array(8).fill(1);
+  const column = (sec: number): Float64Array => new Float64Array(9).fill(sec);
+  const times = {
+    forwardSec: column(1),
+    backwardSec: column(1),
+    weightSec: column(0),
+    transferSec: column(0.01),
+    gatherExposedSec: column(0),
+  };
   const microbatches = 128;
   const plain = (): number => {
-    naivePipeline('1f1b', 8, 1, microbatches, times, times, new Float64Array(9).fill(0.01));
+    naivePipeline('1f1b', 8, 1, microbatches, times);
     return 2 * 8 * microbatches;
   };
   rows.push({ name: 'plain version 1F1B pp=8', value: Math.round(bestRate(plain)), unit: 'task/s' });

@@ -25,20 +25,26 @@ function plainSec(problem: PlanProblem, c: Candidate): number {
   const costs = problem.costs.costs({ ...c, deviceGroup: 0 });
   const classes = problem.segmentation.segmentClass;
   const stages = c.pp * c.vpp;
-  const forward = new Array<number>(stages).fill(0);
-  const backward = new Array<number>(stages).fill(0);
+  const column = (sec: number): Float64Array => new Float64Array(stages + 1).fill(sec);
+  const times = {
+    forwardSec: column(0),
+    backwardSec: column(0),
+    weightSec: column(0),
+    transferSec: column(1e-4),
+    gatherExposedSec: column(0),
+  };
   for (let v = 0; v < stages; v++)
     for (let s = c.stageStart[v]; s < c.stageStart[v + 1]; s++) {
       const k = classes[s];
-      forward[v] +=
+      times.forwardSec[v] +=
         costs.forwardSec[k] + costs.tpForwardSec[k] + costs.cpForwardSec[k] / 2 + costs.epForwardSec[k];
-      backward[v] +=
+      times.weightSec[v] += costs.backwardWeightSec[k];
+      times.backwardSec[v] +=
         costs.backwardInputSec[k] + costs.backwardWeightSec[k] + costs.recomputeSec[c.recompute[k]][k];
-      backward[v] += costs.tpBackwardSec[k] + costs.cpBackwardSec[k] / 2 + costs.epBackwardSec[k];
+      times.backwardSec[v] += costs.tpBackwardSec[k] + costs.cpBackwardSec[k] / 2 + costs.epBackwardSec[k];
     }
   const microbatches = problem.globalBatch / (c.dpReplicate * c.dpShard * c.microbatch);
-  const transfer = new Array<number>(stages + 1).fill(1e-4);
-  return Math.max(...naivePipeline(c.schedule, c.pp, c.vpp, microbatches, forward, backward, transfer));
+  return Math.max(...naivePipeline(c.schedule, c.pp, c.vpp, microbatches, times).finishSec);
 }
 
 export function run(): { name: string; value: number; unit: string }[] {

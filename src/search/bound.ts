@@ -5,7 +5,7 @@
  * Per mesh and microbatch, with W the compute of one microbatch on all stages (no communication, nothing recomputed),
  * M microbatches and pp ranks, as derived in `simulate/bound`:
  *
- *     T >= W;   T >= M * (costliest segment);   T >= W / (1 - (1 - 1/M)^pp), or M W / pp where ranks may interleave
+ *     T >= W;   T >= M * (costliest segment);   T >= s W / (1 - (1 - s/M)^pp), or M W / pp where ranks may interleave
  *
  * W comes from the cost tables (the efficiency that this very shard reaches) where tables are built, else from the
  * model's FLOP at the best matmul rate of the fastest device, which no shard exceeds. All communication may hide.
@@ -43,7 +43,7 @@ export function enumerateCells(space: PlanSpace): Cell[] {
   for (const mesh of space.meshes)
     for (const microbatch of space.microbatches(mesh)) {
       const workSec = (microbatch * flop) / (rate * mesh.tp * mesh.cp);
-      cells.push({ mesh, microbatch, peakBoundSec: pipelineBound(problem, mesh, microbatch, workSec, 0) });
+      cells.push({ mesh, microbatch, peakBoundSec: pipelineBound(problem, mesh, microbatch, workSec, 0, 0) });
     }
   return cells;
 }
@@ -53,27 +53,34 @@ export function tableBoundSec(problem: PlanProblem, model: StageModel, cell: Cel
   const { mesh, microbatch } = cell;
   let work = Infinity;
   let widest = Infinity;
+  let share = 1;
   for (let group = 0; group < problem.cluster.groups.length; group++) {
     const table: TableView = model.table({ ...mesh, microbatch, contextExchange: 'ring' }, group);
     work = Math.min(work, table.computeSec[table.computeSec.length - 1]);
     widest = Math.min(widest, table.widestSegmentSec);
+    share = Math.min(share, table.forwardShare);
   }
-  return pipelineBound(problem, mesh, microbatch, work, widest);
+  return pipelineBound(problem, mesh, microbatch, work, widest, share);
 }
 
-/** What no order of work on a pipeline can beat, seconds; see the head of the file. */
+/**
+ * What no order of work on a pipeline can beat, seconds; see the head of the file.
+ *
+ * @param forwardShare least share of the forward pass in a segment's compute; 0 = not known
+ */
 export function pipelineBound(
   problem: PlanProblem,
   mesh: MeshDegrees,
   microbatch: number,
   workSec: number,
   widestSec: number,
+  forwardShare: number,
 ): number {
   const { pp, dp } = mesh;
   const microbatches = problem.globalBatch / (dp * microbatch);
   const interleaves = microbatches % pp === 0 && problem.segmentation.segmentCount >= 2 * pp;
   const ordered = problem.phase === 'train' && !interleaves;
-  return ROUNDING * pipelineBoundSec(pp, microbatches, ordered, workSec, widestSec);
+  return ROUNDING * pipelineBoundSec(pp, microbatches, ordered ? forwardShare : 0, workSec, widestSec);
 }
 
 /**

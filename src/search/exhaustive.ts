@@ -123,12 +123,15 @@ class Enumeration {
   /** The cell's bound with the recomputation that is now decided. */
   private decidedBoundSec(d: Decisions, { mesh, microbatch }: Cell): number {
     let work = Infinity;
+    let share = 1;
     for (let group = 0; group < this.problem.cluster.groups.length; group++) {
       const table = this.cutter.model.table(d, group);
       const last = table.computeSec.length - 1;
-      work = Math.min(work, table.computeSec[last] + table.policy(d.recompute).recomputeSec[last]);
+      const policy = table.policy(d.recompute);
+      work = Math.min(work, table.computeSec[last] + policy.recomputeSec[last]);
+      share = Math.min(share, policy.forwardShare);
     }
-    return pipelineBound(this.problem, mesh, microbatch, work, 0);
+    return pipelineBound(this.problem, mesh, microbatch, work, 0, share);
   }
 
   /**

@@ -5,7 +5,7 @@
  */
 import { fragmentationBytes, gatherBufferBytes } from '../cost/memory.js';
 import { denseShards } from '../parallel/degrees.js';
-import { inFlightChunks } from '../parallel/schedule.js';
+import { deferredChunks, inFlightChunks } from '../parallel/schedule.js';
 import { expertShards, microbatchesOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import { Layout } from '../simulate/layout.js';
@@ -24,6 +24,8 @@ export class StageModel implements ChainCosts {
   private readonly tableOf: TableView[] = [];
   private readonly policyOf: PolicyView[] = [];
   private inFlight = new Float64Array(16);
+  /** Microbatches that wait for the gradient of their weights alone. */
+  private deferred = new Float64Array(16);
   private capacityBytes = new Float64Array(16);
   private denseBytes = 0;
   private expertBytes = 0;
@@ -55,6 +57,7 @@ export class StageModel implements ChainCosts {
     layout.place(d as Candidate);
     if (pp > this.inFlight.length) {
       this.inFlight = new Float64Array(2 * pp);
+      this.deferred = new Float64Array(2 * pp);
       this.capacityBytes = new Float64Array(2 * pp);
     }
     const microbatches = microbatchesOf(d as Candidate, problem.globalBatch);
@@ -65,6 +68,7 @@ export class StageModel implements ChainCosts {
       this.policyOf[r] = known ? this.policyOf[r - 1] : this.tableOf[r].policy(d.recompute);
       // A rank's chunks share its memory: each may use its part, by the microbatches it holds in flight.
       this.inFlight[r] = train ? inFlightChunks(d.schedule, r, pp, vpp, microbatches) / vpp : 0;
+      this.deferred[r] = train ? deferredChunks(d.schedule, r, microbatches) : 0;
       const { reservedBytes } = problem.cluster.groups[group].device;
       this.capacityBytes[r] = (layout.capacityBytes[r] - reservedBytes - spareBytes) / vpp;
     }
@@ -101,7 +105,9 @@ export class StageModel implements ChainCosts {
     const policy = this.policyOf[r];
     const dense = table.denseParameters[to] - table.denseParameters[from];
     const expert = table.expertParameters[to] - table.expertParameters[from];
-    const activation = this.inFlight[r] * (policy.savedBytes[to] - policy.savedBytes[from]);
+    const activation =
+      this.inFlight[r] * (policy.savedBytes[to] - policy.savedBytes[from]) +
+      this.deferred[r] * (table.savedBytes[to] - table.savedBytes[from]);
     const transient =
       policy.transientBytes.over(from, to) + this.gatheredBytes * table.segmentParameters.over(from, to);
     const cache = table.cacheBytes[to] - table.cacheBytes[from];

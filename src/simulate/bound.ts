@@ -6,11 +6,11 @@
  *
  * 1. One microbatch passes all stages: T >= W.
  * 2. A rank that holds the costliest segment does it M times: T >= M * widest.
- * 3. Rank r cannot begin before the first microbatch has passed the stages before it, nor can those end before its last
- *    gradient has passed back: T >= P_r + M w_r with P_r = w_0 + ... + w_(r-1). The cuts that satisfy all ranks with the
- *    least T have w_r = (T - P_r) / M, so that T - P_r shrinks by (1 - 1/M) per rank and
- *    T = W / (1 - (1 - 1/M)^pp).
- *    With interleaved chunks or forward passes alone only the average holds: T >= M W / pp.
+ * 3. Rank r cannot begin before the first microbatch has run forward on the stages before it: T >= P_r + M w_r with
+ *    P_r = s (w_0 + ... + w_(r-1)) where s is the least share of the forward pass in a segment. (Gradients that have to
+ *    pass back take as long again, but zero-bubble orders fill that time.) The cuts that satisfy all ranks with the least
+ *    T have w_r = (T - P_r) / M, so that T - P_r shrinks by (1 - s/M) per rank and T = s W / (1 - (1 - s/M)^pp).
+ *    With interleaved chunks only the average holds, which is the limit for s = 0: T >= M W / pp.
  */
 import type { StageLoad } from './load.js';
 import type { PlanProblem } from './types.js';
@@ -23,31 +23,34 @@ export function planBound(problem: PlanProblem, load: StageLoad): number {
   const segments = problem.segmentation.segmentCount;
   let work = Infinity;
   let widest = Infinity;
+  let share = 1;
   for (let r = 0; r < pp; r++) {
     // Mixed clusters: as if every segment ran on the fastest group in use.
     const table = load.tableOf[r];
     if (r > 0 && table === load.tableOf[r - 1]) continue;
     work = Math.min(work, table.computeSec[segments]);
     widest = Math.min(widest, table.widestSegmentSec);
+    share = Math.min(share, table.forwardShare);
   }
   const ordered = problem.phase === 'train' && vpp === 1;
-  return ROUNDING * pipelineBoundSec(pp, microbatches, ordered, work, widest);
+  return ROUNDING * pipelineBoundSec(pp, microbatches, ordered ? share : 0, work, widest);
 }
 
 /**
  * The formula above, seconds.
  *
- * @param ordered ranks hold one chunk each and run backward too, so that point 3 holds
+ * @param forwardShare s of point 3 where ranks hold one chunk each; else 0
  * @param workSec W
  * @param widestSec one microbatch's compute on the costliest segment
  */
 export function pipelineBoundSec(
   pp: number,
   microbatches: number,
-  ordered: boolean,
+  forwardShare: number,
   workSec: number,
   widestSec: number,
 ): number {
-  const share = ordered ? 1 / (1 - Math.pow(1 - 1 / microbatches, pp)) : Math.max(1, microbatches / pp);
+  const s = forwardShare;
+  const share = s > 0 ? s / (1 - Math.pow(1 - s / microbatches, pp)) : Math.max(1, microbatches / pp);
   return Math.max(workSec * share, microbatches * widestSec);
 }

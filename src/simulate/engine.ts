@@ -13,7 +13,6 @@
 import type { Candidate } from '../plan/types.js';
 import { EventHeap } from './eventHeap.js';
 import { StageLoad } from './load.js';
-import { contextExposed } from './table.js';
 import {
   STREAM_COLLECTIVE,
   STREAM_COMPUTE,
@@ -28,6 +27,7 @@ import {
   WORK_SEND_ACTIVATION,
   WORK_SEND_GRADIENT,
   WORK_SUM_TIED,
+  WORK_WEIGHT_GRADIENT,
 } from './timeline.js';
 import type { PlanProblem } from './types.js';
 
@@ -66,6 +66,12 @@ const END_PRIORITY = 1;
 
 const IDLE = -1;
 const PARTS = 3;
+// Tasks of a virtual stage, and what a timeline calls them. ZB-H1 alone parts the last from the one before.
+const FORWARD = 0;
+const BACKWARD = 1;
+const WEIGHT = 2;
+const TASKS = 3;
+const TASK_WORK = [WORK_FORWARD, WORK_BACKWARD, WORK_WEIGHT_GRADIENT];
 
 class PipelineEngine implements Engine {
   private readonly load: StageLoad;
@@ -74,8 +80,10 @@ class PipelineEngine implements Engine {
   private timeline: Timeline | null = null;
   private train = true;
   private schedule: Candidate['schedule'] = '1f1b';
+  /** Whether gradients of weights are tasks of their own. */
+  private defers = false;
 
-  // per virtual stage: seconds of the three parts of both tasks, [2 * v + work] * PARTS + part
+  // per virtual stage: seconds of the three parts of its tasks, [TASKS * v + task] * PARTS + part
   private partSec = new Float64Array(0);
   private activationsArrived = new Int32Array(0);
   private gradientsArrived = new Int32Array(0);
@@ -83,8 +91,9 @@ class PipelineEngine implements Engine {
   // per rank
   private forwardsStarted = new Int32Array(0);
   private backwardsStarted = new Int32Array(0);
+  private weightsStarted = new Int32Array(0);
   private warmUp = new Int32Array(0);
-  private work = new Int32Array(0);
+  private task = new Int32Array(0);
   private stage = new Int32Array(0);
   private microbatch = new Int32Array(0);
   private part = new Int32Array(0);
@@ -106,6 +115,7 @@ class PipelineEngine implements Engine {
     load.fill(c);
     this.train = this.problem.phase === 'train';
     this.schedule = c.schedule;
+    this.defers = this.train && c.schedule === 'zb-h1';
     this.timeline = record ? new Timeline() : null;
     this.reset(c);
     this.now = 0;
@@ -136,12 +146,16 @@ class PipelineEngine implements Engine {
 
   /** Starts rank r's next task if it is free and the task's message is there. */
   private begin(r: number): void {
-    if (this.work[r] !== IDLE) return;
+    if (this.task[r] !== IDLE) return;
     const { load } = this;
     const { pp, vpp, virtualStages } = load;
     const total = load.microbatches * vpp;
     const forwards = this.forwardsStarted[r];
     const backwards = this.backwardsStarted[r];
+    if (this.defers && this.weightIsDue(r, backwards, total)) {
+      this.start(r, WEIGHT, r, this.weightsStarted[r]++, this.now);
+      return;
+    }
     // One forward, one backward after the warm-up; what is left of either at the ends.
     const isForward = forwards < Math.min(total, this.warmUp[r] + backwards + 1);
     if (!isForward && (!this.train || backwards === total)) return;
@@ -157,31 +171,46 @@ class PipelineEngine implements Engine {
       const ready = k === 0 ? load.gatherExposedSec[r] : 0;
       this.forwardsStarted[r]++;
       this.hold(r, load.savedBytes[v]);
-      this.start(r, WORK_FORWARD, v, m, Math.max(this.now, ready));
+      this.start(r, FORWARD, v, m, Math.max(this.now, ready));
     } else {
       if (v < virtualStages - 1 && this.gradientsArrived[v] <= m) return;
       this.backwardsStarted[r]++;
-      this.start(r, WORK_BACKWARD, v, m, this.now);
+      this.start(r, BACKWARD, v, m, this.now);
     }
   }
 
-  private start(r: number, work: number, v: number, m: number, timeSec: number): void {
-    this.work[r] = work;
+  /** ZB-H1: rank r puts off the weight gradients of r microbatches; at the end it catches up. */
+  private weightIsDue(r: number, backwards: number, total: number): boolean {
+    const weights = this.weightsStarted[r];
+    return weights < (backwards === total ? total : backwards - r);
+  }
+
+  private start(r: number, task: number, v: number, m: number, timeSec: number): void {
+    this.task[r] = task;
     this.stage[r] = v;
     this.microbatch[r] = m;
     this.part[r] = 0;
     this.partStart[r] = timeSec;
-    this.heap.push(timeSec + this.partSec[(2 * v + work) * PARTS], END_PRIORITY, r * KINDS + END_OF_PART);
+    const sec = this.partSec[(TASKS * v + task) * PARTS];
+    this.heap.push(timeSec + sec, END_PRIORITY, r * KINDS + END_OF_PART);
   }
 
   private endPart(r: number): void {
     const v = this.stage[r];
-    const work = this.work[r];
+    const task = this.task[r];
     const part = this.part[r];
     if (part === 0) this.busySec[r] += this.now - this.partStart[r];
     if (this.timeline !== null)
-      this.timeline.add(r, PART_STREAM[part], work, v, this.microbatch[r], this.partStart[r], this.now);
-    const base = (2 * v + work) * PARTS;
+      this.timeline.add(
+        r,
+        PART_STREAM[part],
+        TASK_WORK[task],
+        v,
+        this.microbatch[r],
+        this.partStart[r],
+        this.now,
+      );
+    const base = (TASKS * v + task) * PARTS;
     for (let next = part + 1; next < PARTS; next++) {
       const sec = this.partSec[base + next];
       if (sec <= 0) continue;
@@ -190,19 +219,22 @@ class PipelineEngine implements Engine {
       this.heap.push(this.now + sec, END_PRIORITY, r * KINDS + END_OF_PART);
       return;
     }
-    this.endTask(r, work, v, this.microbatch[r]);
+    this.endTask(r, task, v, this.microbatch[r]);
   }
 
-  private endTask(r: number, work: number, v: number, m: number): void {
+  private endTask(r: number, task: number, v: number, m: number): void {
     const { load } = this;
-    this.work[r] = IDLE;
+    this.task[r] = IDLE;
     this.lastTaskEnd[r] = this.now;
-    if (work === WORK_FORWARD) {
+    if (task === FORWARD) {
       if (v + 1 < load.virtualStages) this.send(r, v, v + 1, load.transferSec[v + 1], m);
     } else {
-      this.hold(r, -load.savedBytes[v]);
-      if (v > 0) this.send(r, v, v - 1, load.transferSec[v], m);
-      if (m === load.microbatches - 1) this.reduce(r, v);
+      if (task === BACKWARD) {
+        this.hold(r, (this.defers ? load.deferredBytes[v] : 0) - load.savedBytes[v]);
+        if (v > 0) this.send(r, v, v - 1, load.transferSec[v], m);
+      } else this.hold(r, -load.deferredBytes[v]);
+      const isComplete = task === WEIGHT || !this.defers;
+      if (isComplete && m === load.microbatches - 1) this.reduce(r, v);
     }
     this.begin(r);
   }
@@ -222,14 +254,10 @@ class PipelineEngine implements Engine {
   /** The chunk's gradients are complete: their reduction has run, as far as it may, under this last backward. */
   private reduce(r: number, v: number): void {
     const { load } = this;
-    const held = load.rankDenseParameters[r] + load.rankExpertParameters[r];
-    const share =
-      load.vpp === 1 || held === 0
-        ? 1 / load.vpp
-        : (load.denseParameters[v] + load.expertParameters[v]) / held;
-    const sec = load.reduceSec[r] * share;
+    const sec = load.reduceSec[r] * load.shareOfRank(v, r);
     if (sec <= 0) return;
-    const under = this.problem.stack.gradientsUnderBackward * load.backwardSec[v];
+    const lastSec = this.defers ? load.weightSec[v] : load.backwardSec[v];
+    const under = this.problem.stack.gradientsUnderBackward * lastSec;
     const start = Math.max(this.reduceFree[r], this.now - under);
     this.reduceFree[r] = start + sec;
     if (this.timeline !== null)
@@ -286,17 +314,17 @@ class PipelineEngine implements Engine {
     const { load } = this;
     const { pp, vpp, virtualStages, microbatches } = load;
     if (virtualStages > this.activationsArrived.length) {
-      this.partSec = new Float64Array(2 * virtualStages * PARTS);
+      this.partSec = new Float64Array(TASKS * virtualStages * PARTS);
       this.activationsArrived = new Int32Array(virtualStages);
       this.gradientsArrived = new Int32Array(virtualStages);
     }
-    if (pp > this.work.length) this.resizeRanks(pp);
+    if (pp > this.task.length) this.resizeRanks(pp);
     this.activationsArrived.fill(0);
     this.gradientsArrived.fill(0);
-    for (const column of [this.forwardsStarted, this.backwardsStarted]) column.fill(0);
+    for (const column of [this.forwardsStarted, this.backwardsStarted, this.weightsStarted]) column.fill(0);
     for (const column of [this.sendFree, this.reduceFree, this.lastTaskEnd, this.busySec]) column.fill(0);
     for (const column of [this.heldBytes, this.peakBytes, this.peakAt]) column.fill(0);
-    this.work.fill(IDLE);
+    this.task.fill(IDLE);
     for (let r = 0; r < pp; r++) {
       const ahead = vpp === 1 ? pp - 1 - r : 2 * (pp - 1 - r) + (vpp - 1) * pp;
       const all = this.schedule === 'gpipe' || !this.train;
@@ -308,44 +336,35 @@ class PipelineEngine implements Engine {
   /** Parts of every task: kernels with recomputation, exposed collectives, exposed ZeRO traffic. */
   private splitTasks(c: Candidate): void {
     const { load, partSec } = this;
-    const { stack } = this.problem;
-    const { tpExposed, epExposed } = stack;
     for (let v = 0; v < load.virtualStages; v++) {
-      const costs = load.tableOf[v % load.pp].costs;
-      const cpExposed = contextExposed(costs, stack);
-      const classes = this.problem.segmentation.segmentClass;
-      let collective = 0;
-      for (let s = c.stageStart[v]; s < c.stageStart[v + 1]; s++) {
-        const k = classes[s];
-        collective +=
-          tpExposed * costs.tpForwardSec[k] +
-          cpExposed * costs.cpForwardSec[k] +
-          epExposed * costs.epForwardSec[k];
-      }
-      const forward = 2 * v * PARTS;
-      partSec[forward] = Math.max(0, load.forwardSec[v] - collective - load.shardForwardSec[v]);
-      partSec[forward + 1] = collective;
+      const table = load.tableOf[v % load.pp];
+      const from = c.stageStart[v];
+      const to = c.stageStart[v + 1];
+      const ahead = table.collectiveForwardSec[to] - table.collectiveForwardSec[from];
+      const behind = table.collectiveBackwardSec[to] - table.collectiveBackwardSec[from];
+      const late = load.shardWeightSec[v];
+      const gather = load.shardBackwardSec[v] - late;
+      const forward = TASKS * v * PARTS;
+      partSec[forward] = Math.max(0, load.forwardSec[v] - ahead - load.shardForwardSec[v]);
+      partSec[forward + 1] = ahead;
       partSec[forward + 2] = load.shardForwardSec[v];
-      let behind = 0;
-      for (let s = c.stageStart[v]; s < c.stageStart[v + 1]; s++) {
-        const k = classes[s];
-        behind +=
-          tpExposed * costs.tpBackwardSec[k] +
-          cpExposed * costs.cpBackwardSec[k] +
-          epExposed * costs.epBackwardSec[k];
-      }
-      const backward = (2 * v + 1) * PARTS;
-      partSec[backward] = Math.max(0, load.backwardSec[v] - behind - load.shardBackwardSec[v]);
+      const backward = forward + BACKWARD * PARTS;
+      partSec[backward] = Math.max(0, load.backwardSec[v] - load.weightSec[v] - behind - gather);
       partSec[backward + 1] = behind;
-      partSec[backward + 2] = load.shardBackwardSec[v];
+      partSec[backward + 2] = gather;
+      const weight = forward + WEIGHT * PARTS;
+      partSec[weight] = load.weightSec[v] - late;
+      partSec[weight + 1] = 0;
+      partSec[weight + 2] = late;
     }
   }
 
   private resizeRanks(pp: number): void {
     this.forwardsStarted = new Int32Array(pp);
     this.backwardsStarted = new Int32Array(pp);
+    this.weightsStarted = new Int32Array(pp);
     this.warmUp = new Int32Array(pp);
-    this.work = new Int32Array(pp);
+    this.task = new Int32Array(pp);
     this.stage = new Int32Array(pp);
     this.microbatch = new Int32Array(pp);
     this.part = new Int32Array(pp);

@@ -8,7 +8,6 @@ import { planBound } from './bound.js';
 import { EnergyMeter } from './power.js';
 import { StageLoad } from './load.js';
 import { emptyMemory, rankMemory } from './memory.js';
-import { PipelineTimer } from './pipeline.js';
 import type { Estimate, PlanProblem, Simulator } from './types.js';
 
 /** @param isFew made for a handful of candidates: takes little memory */
@@ -52,7 +51,6 @@ export function createEstimate(): Estimate {
 class Estimator implements Simulator {
   evaluations = 0;
   private readonly load: StageLoad;
-  private readonly timer = new PipelineTimer();
   private readonly energy: EnergyMeter;
   private readonly peakFlopPerSec: number;
 
@@ -84,22 +82,18 @@ class Estimator implements Simulator {
   }
 
   private time(c: Candidate, out: Estimate): void {
-    const { load, timer } = this;
+    const { load } = this;
     const { pp, vpp, microbatches } = load;
-    if (this.problem.phase === 'train')
-      timer.train(c.schedule, pp, vpp, microbatches, load.forwardSec, load.backwardSec, load.transferSec);
-    else timer.infer(pp, microbatches, load.forwardSec, load.transferSec);
     // Ranks that share a tied parameter meet after the last of them has finished.
-    const finish = timer.finishSec;
+    const finish = load.timer.finishSec;
     let meet = 0;
     if (load.tiedSec > 0)
       for (let r = 0; r < pp; r++) if (load.rankIsTied(r) && finish[r] > meet) meet = finish[r]!;
-    const delay = startDelaySec(load);
     const { stepOverheadSec, microbatchOverheadSec } = this.problem.stack;
     let step = -1;
     let critical = 0;
     for (let r = 0; r < pp; r++) {
-      const tail = delay + load.reduceExposedSec[r] + load.optimizerSec[r] + stepOverheadSec;
+      const tail = load.reduceExposedSec[r] + load.optimizerSec[r] + stepOverheadSec;
       const end = (load.tiedSec > 0 && load.rankIsTied(r) ? meet + load.tiedSec : finish[r]) + tail;
       if (end > step) {
         step = end;
@@ -109,7 +103,7 @@ class Estimator implements Simulator {
     out.stepTimeSec = step;
     out.criticalRank = critical;
     out.breakdown.overheadSec = stepOverheadSec + microbatches * vpp * microbatchOverheadSec;
-    this.explainRank(c, critical, step, delay, out);
+    this.explainRank(c, critical, step, startDelaySec(load, critical), out);
   }
 
   /** Splits the step of one rank into parts that add up to it; what is not work is transfers, then bubble. */
@@ -155,7 +149,10 @@ class Estimator implements Simulator {
     let transfers = 0;
     for (let v = 1; v < virtualStages; v++) transfers += load.transferSec[v];
     // Under 1F1B at most pp microbatches are in flight: about once every pp of them a round trip is waited for.
-    const trips = c.schedule === '1f1b' && train ? 1 + Math.floor((microbatches - 1) / pp) : 1;
+    const trips =
+      (c.schedule === '1f1b' || c.schedule === 'zb-h1') && train
+        ? 1 + Math.floor((microbatches - 1) / pp)
+        : 1;
     const idle = Math.max(0, step - work);
     b.pipelineTransferSec = Math.min(idle, (train ? 2 : 1) * trips * transfers);
     b.bubbleSec = idle - b.pipelineTransferSec;
@@ -206,13 +203,14 @@ function clusterPeak(problem: PlanProblem): number {
 }
 
 /**
- * By how much gathering the parameters of the step before delays this step: a rank waits for its own gather or for its
- * first message, whichever comes later, and every delay travels down the pipeline.
+ * By how much gathering the parameters of the step before delays the first task of a rank: a rank waits for its own
+ * gather or for its first message, whichever comes later, and every delay travels down the pipeline.
  */
-export function startDelaySec({ gatherExposedSec, forwardSec, transferSec, pp }: StageLoad): number {
+export function startDelaySec(load: StageLoad, rank: number): number {
+  const { gatherExposedSec, forwardSec, transferSec } = load;
   let delay = 0;
   let arrival = 0;
-  for (let r = 0; r < pp; r++) {
+  for (let r = 0; r <= rank; r++) {
     if (r > 0) arrival += forwardSec[r - 1] + transferSec[r];
     if (gatherExposedSec[r] - arrival > delay) delay = gatherExposedSec[r] - arrival;
   }

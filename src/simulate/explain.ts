@@ -185,8 +185,8 @@ function shardTraffic(load: StageLoad, r: number, time: TimeSplit): void {
     reduceExposed += behind * (1 - gatherShare);
   }
   const m = load.microbatches;
-  // A step begins late by the slowest gather, whichever rank's.
-  const delay = startDelaySec(load);
+  // A rank begins late by the slowest gather before it, whichever rank's.
+  const delay = startDelaySec(load, r);
   time.parameterGather.exposedSec = m * gatherExposed + delay;
   time.parameterGather.hiddenSec = m * (gather - gatherExposed) + Math.max(0, load.gatherSec[r] - delay);
   time.gradientReduction.exposedSec = m * reduceExposed + load.reduceExposedSec[r];

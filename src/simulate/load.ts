@@ -1,6 +1,7 @@
 /**
- * What a candidate asks of every virtual stage and pipeline rank: seconds per microbatch, seconds per step, bytes.
- * Both fidelities start here: `estimate` runs a recurrence over these numbers, `engine` plays them out as events.
+ * What a candidate asks of every virtual stage and pipeline rank: seconds per microbatch, seconds per step, bytes; and
+ * when the ranks of its pipeline end. Both fidelities start here: `estimate` adds these numbers up, `engine` plays them
+ * out as events.
  *
  * Columns are indexed by virtual stage v (model order, on rank v % pp) or by pipeline rank r, and valid up to
  * pp * vpp or pp. They are overwritten by the next `fill`.
@@ -10,6 +11,7 @@ import { dataParallel, expertShards, microbatchesOf } from '../plan/candidate.js
 import type { Candidate } from '../plan/types.js';
 import { Layout } from './layout.js';
 import { ALL_GATHER, ALL_REDUCE, Network, POINT_TO_POINT, REDUCE_SCATTER } from './network.js';
+import { PipelineTimer } from './pipeline.js';
 import { stateBytesOf, updateBytesPerParameter } from './state.js';
 import type { StateBytes } from './state.js';
 import { TableCache } from './table.js';
@@ -19,6 +21,8 @@ import type { PlanProblem } from './types.js';
 
 export class StageLoad {
   readonly layout: Layout;
+  /** When ranks and chunks end, without what follows the last backward pass. */
+  readonly timer = new PipelineTimer();
   private readonly network: Network;
   private readonly tables: TableCache;
   private readonly tied: TiedParameters;
@@ -33,17 +37,23 @@ export class StageLoad {
   /** All of the forward and of the backward task: compute, exposed collectives, recomputation (in backward). */
   forwardSec = new Float64Array(32);
   backwardSec = new Float64Array(32);
+  /** Part of the backward task that ZB-H1 puts off: gradients of weights and their reduction; 0 under other schedules. */
+  weightSec = new Float64Array(32);
   /** Parts of both tasks, for the breakdown. The rest is compute. */
   recomputeSec = new Float64Array(32);
   /** Exposed ZeRO traffic of every microbatch: parameter gathers in forward, gathers and reductions in backward. */
   shardForwardSec = new Float64Array(32);
   shardBackwardSec = new Float64Array(32);
+  /** What of the latter falls into the weight part of the task. */
+  shardWeightSec = new Float64Array(32);
   /** All of one such gather and of one reduction, hidden or not. */
   shardGatherSec = new Float64Array(32);
   shardReduceSec = new Float64Array(32);
   /** From virtual stage v - 1 to v; [0] is 0. */
   transferSec = new Float64Array(32);
   savedBytes = new Float64Array(32);
+  /** What a microbatch keeps between the two parts of a backward task under ZB-H1, recomputed or not; else 0. */
+  deferredBytes = new Float64Array(32);
   denseParameters = new Float64Array(32);
   expertParameters = new Float64Array(32);
 
@@ -87,8 +97,15 @@ export class StageLoad {
     this.layout.place(c);
     this.pickTables(c);
     this.stages(c);
-    if (this.problem.phase === 'train') this.ranks(c);
-    else this.idleRanks();
+    const { pp, vpp, microbatches, timer } = this;
+    if (this.problem.phase === 'train') {
+      this.ranks(c);
+      timer.train(c.schedule, pp, vpp, microbatches, this);
+      this.exposeReductions(c);
+    } else {
+      this.idleRanks();
+      timer.infer(pp, microbatches, this);
+    }
   }
 
   /** True when tied parameters stand on pipeline rank r and on another one too. */
@@ -125,6 +142,7 @@ export class StageLoad {
     this.transferSec[0] = 0;
     // Of a microbatch's host time forward and backward pay half each.
     const hostSec = this.problem.stack.microbatchOverheadSec / (train ? 2 : 1);
+    const defers = c.schedule === 'zb-h1';
     let r = -1;
     for (let v = 0; v < virtualStages; v++) {
       r = r + 1 === pp ? 0 : r + 1;
@@ -138,6 +156,10 @@ export class StageLoad {
       this.recomputeSec[v] = recompute;
       this.backwardSec[v] = table.backwardSec[to] - table.backwardSec[from] + recompute + hostSec;
       this.savedBytes[v] = train ? policy.savedBytes[to] - policy.savedBytes[from] : 0;
+      this.weightSec[v] = defers ? table.weightSec[to] - table.weightSec[from] : 0;
+      this.deferredBytes[v] = defers
+        ? Math.max(this.savedBytes[v], table.savedBytes[to] - table.savedBytes[from])
+        : 0;
       const dense = table.denseParameters[to] - table.denseParameters[from];
       const expert = table.expertParameters[to] - table.expertParameters[from];
       this.denseParameters[v] = dense;
@@ -146,6 +168,7 @@ export class StageLoad {
       this.rankExpertParameters[r] += expert;
       this.shardForwardSec[v] = 0;
       this.shardBackwardSec[v] = 0;
+      this.shardWeightSec[v] = 0;
       this.shardGatherSec[v] = 0;
       this.shardReduceSec[v] = 0;
       if (v > 0) {
@@ -186,7 +209,13 @@ export class StageLoad {
           network.timeSec(REDUCE_SCATTER, dense * state.grad, layout.shard, route) +
           network.timeSec(REDUCE_SCATTER, expert * state.grad, layout.expertShard, route);
       const forward = Math.max(0, gather - gathersUnderForward * this.forwardSec[v]);
-      const backward = Math.max(0, gather + reduce - gradientsUnderBackward * this.backwardSec[v]);
+      // ZB-H1 gathers under the gradient of inputs and reduces under that of weights, which other schedules run as one.
+      const weight = this.weightSec[v];
+      const behind = gradientsUnderBackward * (this.backwardSec[v] - weight);
+      const late = weight > 0 ? Math.max(0, reduce - gradientsUnderBackward * weight) : 0;
+      const backward = Math.max(0, gather + (weight > 0 ? 0 : reduce) - behind) + late;
+      this.weightSec[v] += late;
+      this.shardWeightSec[v] = late;
       this.shardForwardSec[v] = forward;
       this.shardBackwardSec[v] = backward;
       this.shardGatherSec[v] = gather;
@@ -230,32 +259,40 @@ export class StageLoad {
           (this.problem.stack.optimizerPasses * owned * updateBytesPerParameter(state)) /
           (device.memoryBytesPerSec * device.memoryEfficiency);
       }
-      this.reduceExposedSec[r] = this.exposedReduction(r, dense + expert);
       this.gatherExposedSec[r] = Math.max(0, this.gatherSec[r] - gathersUnderForward * this.forwardSec[r]);
     }
     this.tiedSec = this.tied.reduceSec(c, state, this.network, layout);
   }
 
   /**
-   * What of the reductions outlasts the rank's last backward. A chunk's gradients are complete after its last backward;
-   * chunks end one after the other, last chunk first, about pp backwards apart.
+   * What of the reductions outlasts each rank's last task. A chunk's gradients are complete when its last backward pass
+   * (gradient of weights, where that comes apart) ends; they are reduced under it as far as the stack can, one chunk
+   * after the other.
    */
-  private exposedReduction(r: number, held: number): number {
-    const { pp, vpp, virtualStages, backwardSec } = this;
-    const under = this.problem.stack.gradientsUnderBackward;
-    const total = this.reduceSec[r];
-    if (total === 0) return 0;
-    if (vpp === 1 || held === 0) return Math.max(0, total - under * backwardSec[r]);
-    // Seconds before the rank's last backward ends (negative), then the time the reductions end.
-    let ended = 0;
-    for (let v = r; v < virtualStages - pp; v += pp) ended -= pp * backwardSec[v];
-    let free = -Infinity;
-    for (let v = virtualStages - pp + r; v >= 0; v -= pp) {
-      const share = (this.denseParameters[v] + this.expertParameters[v]) / held;
-      free = Math.max(free, ended - under * backwardSec[v]) + total * share;
-      if (v >= pp) ended += pp * backwardSec[v - pp];
+  private exposeReductions(c: Candidate): void {
+    const { pp, virtualStages, backwardSec, weightSec } = this;
+    const { finishSec, chunkEndSec } = this.timer;
+    const share = this.problem.stack.gradientsUnderBackward;
+    const defers = c.schedule === 'zb-h1';
+    for (let r = 0; r < pp; r++) {
+      const total = this.reduceSec[r];
+      let free = -Infinity;
+      for (let v = virtualStages - pp + r; v >= 0 && total > 0; v -= pp) {
+        const sec = total * this.shareOfRank(v, r);
+        if (sec <= 0) continue;
+        const under = share * (defers ? weightSec[v] : backwardSec[v]);
+        const start = chunkEndSec[v] - under;
+        free = (start > free ? start : free) + sec;
+      }
+      this.reduceExposedSec[r] = free > finishSec[r] ? free - finishSec[r] : 0;
     }
-    return Math.max(0, free);
+  }
+
+  /** Of rank r's parameters, those of virtual stage v. */
+  shareOfRank(v: number, r: number): number {
+    const held = this.rankDenseParameters[r] + this.rankExpertParameters[r];
+    if (this.vpp === 1 || held === 0) return 1 / this.vpp;
+    return (this.denseParameters[v] + this.expertParameters[v]) / held;
   }
 
   /** Gradient traffic of one rank that comes once a step. */
@@ -300,13 +337,16 @@ export class StageLoad {
       const size = 2 * this.virtualStages;
       this.forwardSec = new Float64Array(size);
       this.backwardSec = new Float64Array(size);
+      this.weightSec = new Float64Array(size);
       this.recomputeSec = new Float64Array(size);
       this.shardForwardSec = new Float64Array(size);
       this.shardBackwardSec = new Float64Array(size);
+      this.shardWeightSec = new Float64Array(size);
       this.shardGatherSec = new Float64Array(size);
       this.shardReduceSec = new Float64Array(size);
       this.transferSec = new Float64Array(size);
       this.savedBytes = new Float64Array(size);
+      this.deferredBytes = new Float64Array(size);
       this.denseParameters = new Float64Array(size);
       this.expertParameters = new Float64Array(size);
     }

@@ -1,7 +1,7 @@
 /** Peak bytes of one device of each pipeline rank. */
 import { communicatorBytes, fragmentationBytes, gatherBufferBytes } from '../cost/memory.js';
 import { denseShards } from '../parallel/degrees.js';
-import { inFlightChunks } from '../parallel/schedule.js';
+import { deferredChunks, inFlightChunks } from '../parallel/schedule.js';
 import { expertShards } from '../plan/candidate.js';
 import type { Candidate, MemoryBreakdown } from '../plan/types.js';
 import type { StageLoad } from './load.js';
@@ -90,8 +90,12 @@ function communicators(c: Candidate): number {
  * group; the peak over the steady state is taken, walking its pp * vpp steps.
  */
 function activations(load: StageLoad, c: Candidate, r: number): number {
-  const { pp, vpp, microbatches, savedBytes } = load;
-  if (vpp === 1) return savedBytes[r] * inFlightChunks(c.schedule, r, pp, 1, microbatches);
+  const { pp, vpp, microbatches, savedBytes, deferredBytes } = load;
+  if (vpp === 1)
+    return (
+      savedBytes[r] * inFlightChunks(c.schedule, r, pp, 1, microbatches) +
+      deferredBytes[r] * deferredChunks(c.schedule, r, microbatches)
+    );
   const group = pp * vpp;
   const total = microbatches * vpp;
   const warmUp = Math.min(total, 2 * (pp - 1 - r) + (vpp - 1) * pp);

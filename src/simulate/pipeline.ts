@@ -1,11 +1,12 @@
 /**
- * How long a pipeline takes, given what each virtual stage needs for one microbatch. A closed form where
- * there is one (GPipe, forward passes, equal stages without transfers); else a max-plus recurrence over stages and
- * microbatches, and, once it repeats itself with a constant shift, a jump over the repetitions. All of it is exact: a
- * max-plus system whose whole state has shifted by a constant goes on shifting by it.
+ * How long a pipeline takes, given what each virtual stage needs for one microbatch. A closed form where there is one
+ * (GPipe, forward passes, equal stages: `equalPipeline`); else a max-plus recurrence over stages and microbatches, and,
+ * once it repeats itself with a constant shift, a jump over the repetitions. All of it is exact: a max-plus system
+ * whose whole state has shifted by a constant goes on shifting by it.
  *
  * The recurrence walks all ranks in step. In step k of 1F1B every rank r does its forward k and then its backward
- * k - (pp - 1) + r, so that a task needs only results of the same step or the one before:
+ * k - (pp - 1) + r, so that a task needs only results of the same step or the one before; under ZB-H1 it then does
+ * weight gradient k - (pp - 1):
  *
  *     rank 0   F0 F1 F2 B0 F3 B1 ...        step 2: F2 on every rank, then B0 on rank 0, B1 on rank 1, ...
  *     rank 1      F0 F1 B0 F2 B1 ...
@@ -18,17 +19,30 @@
  * of its tasks (one egress link, both directions).
  */
 import type { ScheduleKind } from '../plan/types.js';
+import { equalPipeline } from './equalPipeline.js';
 
 /** Relative difference below which two shifts count as the same (rounding of sums of a few thousand terms). */
 const SAME = 1e-12;
 
-/** Relative difference below which two stages count as equal. */
-const EQUAL = 1e-10;
+/** Seconds of one microbatch, by virtual stage v (on rank v % pp); a filled `StageLoad` fits. */
+export interface StageTimes {
+  readonly forwardSec: Float64Array;
+  /** All of the backward pass, recomputation included. */
+  readonly backwardSec: Float64Array;
+  /** The part of it that ZB-H1 puts off; other schedules do not read it. */
+  readonly weightSec: Float64Array;
+  /** Between the end of virtual stage v - 1 and v's start; [0] is not read. */
+  readonly transferSec: Float64Array;
+  /** By rank: it starts no earlier. */
+  readonly gatherExposedSec: Float64Array;
+}
 
 /** Scratch and results of pipeline timing; allocates only when a longer pipeline than ever before comes. */
 export class PipelineTimer {
-  /** Per rank: when its last backward (or forward, in inference) ends, seconds. Valid for the last call's pp ranks. */
+  /** Per rank: when its last task ends, seconds. Valid for the last call's pp ranks. */
   finishSec = new Float64Array(16);
+  /** Per virtual stage: when its last backward pass (of training) ends and its gradients are complete. */
+  chunkEndSec = new Float64Array(64);
   /** Steps the recurrence walked in the last call (0: closed form). For benches and tests. */
   steps = 0;
   /** Per rank: when its last message of each kind arrives at its neighbour. */
@@ -39,106 +53,98 @@ export class PipelineTimer {
   private basesPp = 0;
   private basesGroup = 0;
 
-  /**
-   * Time of one step, from the first forward to the last backward, seconds.
-   *
-   * @param forward seconds of one microbatch's forward pass on each virtual stage (rank v % pp)
-   * @param backward the same for the backward pass, recomputation included
-   * @param transfer seconds between the end of virtual stage v - 1 and v's start (index v; [0] is not read)
-   */
-  train(
-    schedule: ScheduleKind,
-    pp: number,
-    vpp: number,
-    microbatches: number,
-    forward: Float64Array,
-    backward: Float64Array,
-    transfer: Float64Array,
-  ): number {
-    this.reserve(pp);
+  /** Time of one step, from its start to the last backward pass, seconds. */
+  train(schedule: ScheduleKind, pp: number, vpp: number, microbatches: number, times: StageTimes): number {
+    this.reserve(pp, pp * vpp);
     this.steps = 0;
     if (pp === 1) {
-      const total = microbatches * (forward[0] + backward[0]);
+      const total = times.gatherExposedSec[0] + microbatches * (times.forwardSec[0] + times.backwardSec[0]);
       this.finishSec[0] = total;
+      this.chunkEndSec[0] = total;
       return total;
     }
-    if (schedule === 'gpipe') return this.gpipe(pp, microbatches, forward, backward, transfer);
-    if (schedule === 'interleaved') this.interleaved(pp, vpp, microbatches, forward, backward, transfer);
-    else if (equalStages(pp, forward, backward, transfer))
-      return this.equal(pp, microbatches, forward[0], backward[0]);
-    else this.oneForwardOneBackward(pp, microbatches, forward, backward, transfer);
+    const { finishSec, chunkEndSec } = this;
+    if (schedule === 'gpipe') this.gpipe(pp, microbatches, times);
+    else if (equalPipeline(schedule, pp, vpp, microbatches, times, finishSec, chunkEndSec))
+      return this.latest(pp);
+    else if (schedule === 'interleaved') {
+      this.interleaved(pp, vpp, microbatches, times);
+      return this.latest(pp);
+    } else this.oneForwardOneBackward(pp, microbatches, times, schedule === 'zb-h1');
+    for (let r = 0; r < pp; r++) chunkEndSec[r] = finishSec[r]!;
     return this.latest(pp);
   }
 
-  /** Forward passes only (inference): a flow shop of identical jobs, links being machines too: a closed form. */
-  infer(pp: number, microbatches: number, forward: Float64Array, transfer: Float64Array): number {
-    this.reserve(pp);
+  /**
+   * Forward passes only (inference): a flow shop of identical jobs, links being machines too. The last job waits for the
+   * first to come through and then for the slowest machine on its way; a rank that begins late begins a way of its own.
+   */
+  infer(pp: number, microbatches: number, times: StageTimes): number {
+    const { forwardSec, transferSec, gatherExposedSec } = times;
+    this.reserve(pp, pp);
     this.steps = 0;
-    let first = 0;
-    let widest = 0;
-    for (let r = 0; r < pp; r++) {
-      const message = r > 0 ? transfer[r] : 0;
-      first += forward[r] + message;
-      widest = Math.max(widest, forward[r], message);
-      this.finishSec[r] = first + (microbatches - 1) * widest;
+    const { finishSec } = this;
+    let reached = -1;
+    for (let from = 0; from < pp; from++) {
+      // When the first job would begin here anyway.
+      const arrival = from === 0 ? -1 : reached + transferSec[from];
+      if (from > 0 && gatherExposedSec[from] <= arrival) {
+        reached = arrival + forwardSec[from];
+        continue;
+      }
+      let first = gatherExposedSec[from];
+      let widest = 0;
+      for (let r = from; r < pp; r++) {
+        const message = r > from ? transferSec[r] : 0;
+        first += forwardSec[r] + message;
+        widest = Math.max(widest, forwardSec[r], message);
+        const end = first + (microbatches - 1) * widest;
+        finishSec[r] = from === 0 ? end : Math.max(finishSec[r], end);
+      }
+      reached = gatherExposedSec[from] + forwardSec[from];
     }
-    return this.finishSec[pp - 1];
+    return finishSec[pp - 1];
   }
 
   /** All forwards, then all backwards: two flow shops of identical jobs, one after the other. */
-  private gpipe(
-    pp: number,
-    microbatches: number,
-    forward: Float64Array,
-    backward: Float64Array,
-    transfer: Float64Array,
-  ): number {
-    const start = this.infer(pp, microbatches, forward, transfer);
-    let first = start;
+  private gpipe(pp: number, microbatches: number, times: StageTimes): void {
+    const { backwardSec, transferSec } = times;
+    let first = this.infer(pp, microbatches, times);
     let widest = 0;
     for (let r = pp - 1; r >= 0; r--) {
-      const message = r < pp - 1 ? transfer[r + 1] : 0;
-      first += backward[r] + message;
-      widest = Math.max(widest, backward[r], message);
+      const message = r < pp - 1 ? transferSec[r + 1] : 0;
+      first += backwardSec[r] + message;
+      widest = Math.max(widest, backwardSec[r], message);
       this.finishSec[r] = first + (microbatches - 1) * widest;
     }
-    return this.finishSec[0];
   }
 
-  /** Equal stages under 1F1B without transfers: the whole way down and up, then one stage time a microbatch. */
-  private equal(pp: number, microbatches: number, f: number, b: number): number {
-    const total = (pp + microbatches - 1) * (f + b);
-    for (let r = 0; r < pp; r++) this.finishSec[r] = total - r * b;
-    return total;
-  }
-
-  private oneForwardOneBackward(
-    pp: number,
-    microbatches: number,
-    forward: Float64Array,
-    backward: Float64Array,
-    transfer: Float64Array,
-  ): void {
+  private oneForwardOneBackward(pp: number, microbatches: number, times: StageTimes, defers: boolean): void {
+    const { forwardSec, backwardSec, weightSec, transferSec } = times;
     const last = this.finishSec;
     const sent = this.gradientSent;
-    last.fill(0, 0, pp);
-    sent.fill(0, 0, pp);
+    for (let r = 0; r < pp; r++) {
+      last[r] = times.gatherExposedSec[r]!;
+      sent[r] = 0;
+    }
     const steps = microbatches + pp - 1;
     let savedStep = -1;
     for (let k = 0; k < steps; k++) {
       let arrival = 0;
       let least = Infinity;
       let most = 0;
-      for (let r = 0; r < pp; r++) {
+      // Once forwards have run out ranks end one after the other, the last rank first; W goes on everywhere.
+      const ranks = k < microbatches || defers ? pp : steps - k;
+      for (let r = 0; r < ranks; r++) {
         const before = last[r];
         const sentBefore = sent[r];
         let t = before;
         let link = sentBefore;
         if (k < microbatches) {
           if (arrival > t) t = arrival;
-          t += forward[r];
+          t += forwardSec[r];
           if (r + 1 < pp) {
-            link = (t > link ? t : link) + transfer[r + 1];
+            link = (t > link ? t : link) + transferSec[r + 1];
             arrival = link;
           }
         }
@@ -146,9 +152,11 @@ export class PipelineTimer {
         if (j >= 0 && j < microbatches) {
           // sent[r + 1] still holds the arrival of the neighbour's gradient j, sent one step ago.
           if (r + 1 < pp && sent[r + 1] > t) t = sent[r + 1];
-          t += backward[r];
-          if (r > 0) link = (t > link ? t : link) + transfer[r];
+          t += backwardSec[r];
+          if (defers) t -= weightSec[r];
+          if (r > 0) link = (t > link ? t : link) + transferSec[r];
         }
+        if (defers && k >= pp - 1) t += weightSec[r];
         last[r] = t;
         sent[r] = link;
         const shift = t - before;
@@ -159,7 +167,7 @@ export class PipelineTimer {
         if (sentShift > most) most = sentShift;
       }
       this.steps++;
-      // Steady state: from step pp - 1 to microbatches - 1 every rank does one forward and one backward a step.
+      // Steady state: from step pp - 1 to microbatches - 1 every rank does one of each a step.
       if (k < pp || k >= microbatches - 1) continue;
       let period = 0;
       let shift = most;
@@ -187,17 +195,11 @@ export class PipelineTimer {
     }
   }
 
-  private interleaved(
-    pp: number,
-    vpp: number,
-    microbatches: number,
-    forward: Float64Array,
-    backward: Float64Array,
-    transfer: Float64Array,
-  ): void {
+  private interleaved(pp: number, vpp: number, microbatches: number, times: StageTimes): void {
+    const { forwardSec, backwardSec, transferSec } = times;
     const last = this.finishSec;
-    const { activationSent, gradientSent } = this;
-    last.fill(0, 0, pp);
+    const { activationSent, gradientSent, chunkEndSec } = this;
+    for (let r = 0; r < pp; r++) last[r] = times.gatherExposedSec[r]!;
     activationSent.fill(0, 0, pp);
     gradientSent.fill(0, 0, pp);
     const group = pp * vpp;
@@ -222,9 +224,9 @@ export class PipelineTimer {
         if (i >= 0 && i < total) {
           const v = chunkBase[inForward] + r;
           if (v > 0 && activation > t) t = activation;
-          t += forward[v];
+          t += forwardSec[v];
           if (v + 1 < group) {
-            link = (t > link ? t : link) + transfer[v + 1];
+            link = (t > link ? t : link) + transferSec[v + 1];
             activationSent[r] = link;
           }
         }
@@ -237,8 +239,10 @@ export class PipelineTimer {
             const gradient = r + 1 < pp ? gradientSent[r + 1] : firstGradient;
             if (gradient > t) t = gradient;
           }
-          t += backward[v];
-          if (v > 0) gradientSent[r] = (t > link ? t : link) + transfer[v];
+          t += backwardSec[v];
+          if (v > 0) gradientSent[r] = (t > link ? t : link) + transferSec[v];
+          // Overwritten until the last microbatch: jumps end before its first backward.
+          chunkEndSec[v] = t;
         }
         last[r] = t;
       }
@@ -303,28 +307,12 @@ export class PipelineTimer {
     return latest;
   }
 
-  private reserve(pp: number): void {
+  private reserve(pp: number, stages: number): void {
+    if (stages > this.chunkEndSec.length) this.chunkEndSec = new Float64Array(2 * stages);
     if (pp <= this.finishSec.length) return;
     this.finishSec = new Float64Array(2 * pp);
     this.activationSent = new Float64Array(2 * pp);
     this.gradientSent = new Float64Array(2 * pp);
     this.saved = new Float64Array(6 * pp);
   }
-}
-
-/** Transfers break the closed form: with only pp - r microbatches in flight every rank runs dry in its own rhythm. */
-function equalStages(
-  pp: number,
-  forward: Float64Array,
-  backward: Float64Array,
-  transfer: Float64Array,
-): boolean {
-  for (let r = 1; r < pp; r++)
-    if (transfer[r] > 0 || differ(forward[r], forward[0]) || differ(backward[r], backward[0])) return false;
-  return true;
-}
-
-/** Stage times are differences of prefix sums: equal stages differ by their rounding. */
-function differ(a: number, b: number): boolean {
-  return Math.abs(a - b) > EQUAL * b;
 }

@@ -2,7 +2,7 @@
  * Prefix sums of class costs along the chain of segments, so that what a stage costs is a difference of two numbers.
  * One view per table (sharding, microbatch, device group); per view one policy view per recompute vector seen.
  */
-import { KERNEL_KINDS, RECOMPUTE_FULL } from '../cost/types.js';
+import { KERNEL_KINDS, RECOMPUTE_FULL, RECOMPUTE_NONE } from '../cost/types.js';
 import type { StackProfile } from '../cost/stack.js';
 import type { ClassCosts, CostProvider, Phase, ShardKey } from '../cost/types.js';
 import type { Segmentation } from '../graph/types.js';
@@ -16,6 +16,8 @@ export interface PolicyView {
   readonly policy: Uint8Array;
   readonly recomputeSec: Float64Array;
   readonly savedBytes: Float64Array;
+  /** Least share of the forward pass in a segment's compute, repeated work included. */
+  readonly forwardShare: number;
   /** FLOP run twice. */
   readonly recomputeFlop: Float64Array;
   /** Short-lived working set of each segment. */
@@ -31,6 +33,13 @@ export class TableView {
   /** Exposed seconds of one microbatch: compute and collectives after overlap, without recomputation. */
   readonly forwardSec: Float64Array;
   readonly backwardSec: Float64Array;
+  /** Exposed collectives in both. */
+  readonly collectiveForwardSec: Float64Array;
+  readonly collectiveBackwardSec: Float64Array;
+  /** Of the backward pass the gradients of weights: kernels alone. */
+  readonly weightSec: Float64Array;
+  /** Saved activations when nothing is recomputed. */
+  readonly savedBytes: Float64Array;
   /** Compute alone, forward and backward. */
   readonly computeSec: Float64Array;
   readonly tpSec: Float64Array;
@@ -49,13 +58,15 @@ export class TableView {
   readonly segmentParameters: RangeMax;
   /** Compute seconds of the costliest segment. */
   readonly widestSegmentSec: number;
+  /** Least share of the forward pass in a segment's compute. */
+  readonly forwardShare: number;
   private readonly policies: PolicyView[] = [];
   private oldest = 0;
 
   constructor(
     readonly costs: ClassCosts,
     private readonly segmentation: Segmentation,
-    phase: Phase,
+    private readonly phase: Phase,
     stack: StackProfile,
   ) {
     const c = costs;
@@ -69,6 +80,10 @@ export class TableView {
     const backward = (k: number): number => back * (c.backwardInputSec[k] + c.backwardWeightSec[k]);
     this.forwardSec = this.prefix((k) => c.forwardSec[k] + exposedForward(k));
     this.backwardSec = this.prefix((k) => backward(k) + back * exposedBackward(k));
+    this.collectiveForwardSec = this.prefix(exposedForward);
+    this.collectiveBackwardSec = this.prefix((k) => back * exposedBackward(k));
+    this.weightSec = this.prefix((k) => back * c.backwardWeightSec[k]);
+    this.savedBytes = this.prefix((k) => c.savedBytes[RECOMPUTE_NONE][k]);
     this.computeSec = this.prefix((k) => c.forwardSec[k] + backward(k));
     this.tpSec = this.prefix((k) => tpExposed * (c.tpForwardSec[k] + back * c.tpBackwardSec[k]));
     this.cpSec = this.prefix((k) => cpExposed * (c.cpForwardSec[k] + back * c.cpBackwardSec[k]));
@@ -87,6 +102,7 @@ export class TableView {
       0,
       segmentation.segmentCount,
     );
+    this.forwardShare = this.leastForwardShare(null);
   }
 
   /** The view for a recompute vector; built on first sight. */
@@ -104,6 +120,7 @@ export class TableView {
         return full === 0 ? 0 : (c.forwardFlop[k] * c.recomputeSec[recompute[k]][k]) / full;
       }),
       transientBytes: this.rangeMax((k) => c.transientBytes[recompute[k]][k]),
+      forwardShare: this.leastForwardShare(recompute),
     };
     if (known.length < POLICIES_KEPT) known.push(view);
     else {
@@ -111,6 +128,18 @@ export class TableView {
       this.oldest = (this.oldest + 1) % POLICIES_KEPT;
     }
     return view;
+  }
+
+  private leastForwardShare(recompute: Uint8Array | null): number {
+    const c = this.costs;
+    const back = this.phase === 'train' ? 1 : 0;
+    let share = 1;
+    for (const k of this.segmentation.segmentClass) {
+      const repeated = recompute === null ? 0 : c.recomputeSec[recompute[k]][k];
+      const all = c.forwardSec[k] + back * (c.backwardInputSec[k] + c.backwardWeightSec[k] + repeated);
+      if (all > 0) share = Math.min(share, c.forwardSec[k] / all);
+    }
+    return share;
   }
 
   /** Moves a view one place forward, so that the vectors in use are found first. */

@@ -20,6 +20,8 @@ export const WORK_GATHER_PARAMETERS = 4;
 export const WORK_REDUCE_GRADIENTS = 5;
 export const WORK_SUM_TIED = 6;
 export const WORK_OPTIMIZER = 7;
+/** The gradient of a stage's weights, where the schedule parts it from the backward pass (ZB-H1). */
+export const WORK_WEIGHT_GRADIENT = 8;
 
 /** Interval i: columns at index i, i < count. */
 export class Timeline {

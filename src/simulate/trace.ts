@@ -29,6 +29,7 @@ const WORK_NAMES = [
   'reduce gradients',
   'sum tied gradients',
   'optimizer',
+  'weight gradient',
 ];
 /** Colours of the legacy viewer, by kind of work, so that forward and backward can be told apart. */
 const WORK_COLOURS = [
@@ -40,6 +41,7 @@ const WORK_COLOURS = [
   'rail_load',
   'rail_load',
   'rail_animation',
+  'rail_idle',
 ];
 
 /**

@@ -64,7 +64,8 @@ describe('event engine', () => {
       }
       const microbatches =
         problem.globalBatch / (candidate.dpReplicate * candidate.dpShard * candidate.microbatch);
-      expect(computed).to.equal(2 * microbatches * candidate.pp * candidate.vpp);
+      const tasks = candidate.schedule === 'zb-h1' ? 3 : 2;
+      expect(computed).to.equal(tasks * microbatches * candidate.pp * candidate.vpp);
     }
   });
 

@@ -11,7 +11,7 @@ import type { ClassCosts, CostProvider, Phase, ShardKey } from '../../src/cost/t
 import type { Block, Segmentation } from '../../src/graph/types.js';
 import type { FactorRule } from '../../src/ops/types.js';
 import { balancedCuts, checkCandidate, microbatchesOf } from '../../src/plan/candidate.js';
-import type { Candidate } from '../../src/plan/types.js';
+import type { Candidate, ScheduleKind } from '../../src/plan/types.js';
 import type { PlanProblem } from '../../src/simulate/types.js';
 import type { Random } from '../../src/util/random.js';
 
@@ -295,8 +295,7 @@ export function randomCandidate(problem: PlanProblem, random: Random): Candidate
       ep,
       etp: 1,
       zeroStage: random.int(4) as 0 | 1 | 2 | 3,
-      schedule:
-        vpp > 1 ? ('interleaved' as const) : random.next() < 0.15 ? ('gpipe' as const) : ('1f1b' as const),
+      schedule: vpp > 1 ? ('interleaved' as const) : randomSchedule(pp, problem.phase, random),
       microbatch: power(8),
       axisOrder: random.next() < 0.5 ? ('tp-cp-dp-pp' as const) : ('tp-cp-pp-dp' as const),
       contextExchange: cp > 1 && random.next() < 0.5 ? ('all-to-all' as const) : ('ring' as const),
@@ -310,6 +309,12 @@ export function randomCandidate(problem: PlanProblem, random: Random): Candidate
       return candidate;
   }
   throw new Error('internal: no legal candidate found in 10000 tries');
+}
+
+function randomSchedule(pp: number, phase: Phase, random: Random): ScheduleKind {
+  const x = random.next();
+  if (x < 0.15) return 'gpipe';
+  return x < 0.4 && pp > 1 && phase === 'train' ? 'zb-h1' : '1f1b';
 }
 
 function jitteredCuts(segmentCount: number, stages: number, random: Random): Int32Array {
