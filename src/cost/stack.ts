@@ -38,6 +38,10 @@ export interface StackProfile {
   readonly fp8Passes: number;
   /** Host time of one block forward, seconds: a block on the device is not over sooner. */
   readonly hostSecPerBlock: number;
+  /** Time of memory-bound blocks in layers with experts (routing, permuting, weighting) over that in other layers. */
+  readonly expertPasses: number;
+  /** Host time of a layer with experts forward, seconds: the tokens of each are counted before kernels can be sized. */
+  readonly hostSecPerExpertLayer: number;
   /** Host time of one collective inside a layer, seconds; counts towards the layer's host time. */
   readonly hostSecPerCollective: number;
   /** Host time of one microbatch on one stage, and of one step, seconds: nothing hides it. */
@@ -153,6 +157,8 @@ const NUMBERS = {
   fp8Efficiency: FACTOR,
   fp8Passes: { max: 20, default: 0 },
   hostSecPerBlock: micros('hostUsPerBlock'),
+  expertPasses: PASSES,
+  hostSecPerExpertLayer: micros('hostUsPerExpertLayer'),
   hostSecPerCollective: micros('hostUsPerCollective'),
   microbatchOverheadSec: micros('microbatchOverheadUs'),
   stepOverheadSec: micros('stepOverheadUs'),

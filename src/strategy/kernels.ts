@@ -122,7 +122,7 @@ export class KernelClock {
         : touchedBytes(layer, block, option, scale);
     const forward = isView(layer, block)
       ? 0
-      : this.passes(block) * elementwiseTimeSec(this.device, bytes, flop);
+      : this.passes(layer, block) * elementwiseTimeSec(this.device, bytes, flop);
     return { forward, backwardInput: 2 * forward, backwardWeight: 0, statistics: 0 };
   }
 
@@ -152,8 +152,10 @@ export class KernelClock {
     };
   }
 
-  private passes(block: LayerBlock): number {
-    return block.isLoss ? this.stack.lossPasses : this.stack.pointwisePasses;
+  private passes(layer: Layer, block: LayerBlock): number {
+    const { lossPasses, pointwisePasses, expertPasses } = this.stack;
+    if (block.isLoss) return lossPasses;
+    return layer.blocks.some(isExpertBlock) ? pointwisePasses * expertPasses : pointwisePasses;
   }
 
   /** The projection onto the vocabulary stays in 16 bits where the layers run in 8, and so do products of activations. */

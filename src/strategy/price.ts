@@ -74,11 +74,14 @@ function priceKernels({ costs, c, strategy, scale, clock, trains }: Pricing): vo
 }
 
 /** The host feeds kernels one after the other: a layer on the device is not over before its last one was launched. */
-function priceHost({ costs, c, strategy, clock, trains }: Pricing): void {
+function priceHost({ costs, c, strategy, traffic, clock, trains }: Pricing): void {
   const launched = strategy.layer.blocks.reduce((n, b) => n + (b.source.touchedElements > 0 ? 1 : 0), 0);
-  const { hostSecPerBlock, hostSecPerCollective } = clock.stack;
+  const { hostSecPerBlock, hostSecPerCollective, hostSecPerExpertLayer } = clock.stack;
   const passes = strategy.collectives.reduce((n, { pass }) => n + (pass === 'forward' ? 1 : 0), 0);
-  const hostSec = hostSecPerBlock * launched + hostSecPerCollective * passes;
+  const hostSec =
+    hostSecPerBlock * launched +
+    hostSecPerCollective * passes +
+    (traffic.experts > 1 ? hostSecPerExpertLayer : 0);
   const forward = costs.forwardSec[c] + costs.tpForwardSec[c];
   costs.forwardSec[c] += Math.max(0, hostSec - forward);
   countKernel(costs, c, 'launch', Math.max(0, hostSec - forward));
