@@ -8,6 +8,7 @@ import { printError } from './output.js';
 import { planCommand } from './plan.js';
 import { replayCommand } from './replay.js';
 import { simulateCommand } from './simulate.js';
+import { validateCommand } from './validate.js';
 import { version } from '../util/version.js';
 import { zooCommand } from './zoo.js';
 
@@ -29,6 +30,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .command(simulateCommand)
     .command(replayCommand)
     .command(calibrateCommand)
+    .command(validateCommand)
     .command(zooCommand)
     .command(clustersCommand)
     .strict()
@@ -57,7 +59,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function nothingAsked(): PartitionError {
   return new PartitionError(
     'usage',
-    'expected a model or a command: partition <model.onnx> --devices N, or inspect, simulate, replay, calibrate, zoo, clusters',
+    'expected a model or a command: partition <model.onnx> --devices N, or inspect, simulate, replay, calibrate, validate, zoo, clusters',
     null,
     'partition --help explains, with examples',
   );

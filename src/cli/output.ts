@@ -76,6 +76,12 @@ export class Progress {
     this.status = status;
   }
 
+  /** For work that leaves timers no turn: shows the status at once when it is due. */
+  updateNow(status: string): void {
+    this.status = status;
+    if (this.timer !== null) this.show();
+  }
+
   /** Takes the status line away. */
   done(): void {
     if (this.timer !== null) clearInterval(this.timer);

@@ -1,0 +1,134 @@
+/**
+ * What is left of the error when a source is predicted with what the others taught. A source's correction is the median
+ * log-ratio of measured over predicted step times in other sources that share its stack or its device; its residuals are
+ * what remains. Quantiles of the residuals of *other* sources make the interval of a prediction.
+ */
+import { median, quantile } from '../util/stats.js';
+import type { Outcome } from './metrics.js';
+import { byGroup, errorAt } from './metrics.js';
+
+/** Residuals of the rows of one source on one stack and device, as logarithms, ascending. */
+export interface ResidualCell {
+  readonly group: string;
+  readonly stack: string;
+  readonly device: string;
+  readonly rows: number;
+  readonly residuals: readonly number[];
+}
+
+/** A predicted step time times these is the 80 % interval. */
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Share of measurements meant to lie inside. */
+export const COVERAGE = 0.8;
+/** Sources that an interval is read off, at least. */
+const LEAST_GROUPS = 2;
+
+/** Median correction of the other sources; null where none shares stack or device. */
+export function correction(outcome: Outcome, groups: ReadonlyMap<string, readonly Outcome[]>): number | null {
+  const perSource: number[] = [];
+  for (const [name, others] of groups) {
+    if (name === outcome.group) continue;
+    const alike = others.filter((o) => o.stack === outcome.stack || o.device === outcome.device);
+    if (alike.length > 0) perSource.push(median(alike.map(logRatio)));
+  }
+  return perSource.length === 0 ? null : median(perSource);
+}
+
+function logRatio(o: Outcome): number {
+  return Math.log(o.measuredSec / o.predictedSec);
+}
+
+/** Error of each source predicted with corrections that it had no part in; sources that share nothing are left out. */
+export function leaveOneOut(outcomes: readonly Outcome[]): { name: string; mape: number }[] {
+  const groups = byGroup(outcomes);
+  const corrections = correctionsOf(outcomes, groups);
+  return [...groups].flatMap(([name, rows]) => {
+    const errors = rows.flatMap((o) => {
+      const shift = corrections.get(o) ?? null;
+      return shift === null ? [] : [errorAt(o, o.predictedSec * Math.exp(shift))];
+    });
+    return errors.length === 0 ? [] : [{ name, mape: errors.reduce((a, b) => a + b, 0) / errors.length }];
+  });
+}
+
+/** Rows that stand on the same stack and device share their correction. */
+function correctionsOf(
+  outcomes: readonly Outcome[],
+  groups: ReadonlyMap<string, readonly Outcome[]>,
+): Map<Outcome, number | null> {
+  const known = new Map<string, number | null>();
+  const result = new Map<Outcome, number | null>();
+  for (const o of outcomes) {
+    const key = [o.group, o.stack, o.device].join('|');
+    let shift = known.get(key);
+    if (shift === undefined) known.set(key, (shift = correction(o, groups)));
+    result.set(o, shift);
+  }
+  return result;
+}
+
+/** Residuals per source, stack and device: what intervals are read off. */
+export function residualCells(outcomes: readonly Outcome[]): ResidualCell[] {
+  const corrections = correctionsOf(outcomes, byGroup(outcomes));
+  const cells = new Map<string, { group: string; stack: string; device: string; residuals: number[] }>();
+  for (const o of outcomes) {
+    const { group, stack, device } = o;
+    const key = [group, stack, device].join('|');
+    let cell = cells.get(key);
+    if (cell === undefined) cells.set(key, (cell = { group, stack, device, residuals: [] }));
+    cell.residuals.push(logRatio(o) - (corrections.get(o) ?? 0));
+  }
+  return [...cells.values()].map((cell) => ({
+    ...cell,
+    rows: cell.residuals.length,
+    residuals: cell.residuals.sort((a, b) => a - b),
+  }));
+}
+
+/**
+ * The interval of a prediction on a stack and device: residuals of other sources of the stack where there are two of
+ * them, else of the device, else all. Every source has the same say.
+ *
+ * @param without the source that the prediction is of, which may not testify for itself
+ */
+export function intervalFrom(
+  cells: readonly ResidualCell[],
+  stack: string,
+  device: string,
+  without: string | null = null,
+): Interval {
+  const others = cells.filter((c) => c.group !== without);
+  const pools = [others.filter((c) => c.stack === stack), others.filter((c) => c.device === device), others];
+  const pool = pools.find((p) => new Set(p.map((c) => c.group)).size >= LEAST_GROUPS) ?? others;
+  if (pool.length === 0) return { low: 0, high: Infinity };
+  const tail = (1 - COVERAGE) / 2;
+  return { low: Math.exp(weighted(pool, tail)), high: Math.exp(weighted(pool, 1 - tail)) };
+}
+
+/** Quantile of residuals in which every source weighs the same. */
+function weighted(cells: readonly ResidualCell[], q: number): number {
+  const rowsOf = new Map<string, number>();
+  for (const c of cells) rowsOf.set(c.group, (rowsOf.get(c.group) ?? 0) + c.rows);
+  const points = cells
+    .flatMap((c) =>
+      c.residuals.map((value) => ({ value, weight: c.rows / c.residuals.length / rowsOf.get(c.group)! })),
+    )
+    .sort((a, b) => a.value - b.value);
+  const total = points.reduce((sum, p) => sum + p.weight, 0);
+  let before = 0;
+  for (const { value, weight } of points) {
+    before += weight;
+    if (before >= q * total - 1e-12) return value;
+  }
+  return points[points.length - 1].value;
+}
+
+/** Few numbers that stand for many: evenly spaced quantiles, for a data file. */
+export function summarise(residuals: readonly number[], most = 20): number[] {
+  if (residuals.length <= most) return [...residuals];
+  return Array.from({ length: most }, (_, i) => quantile(residuals, (i + 0.5) / most));
+}
