@@ -80,12 +80,13 @@ class EventScanner {
   private topLevel = 0;
   private events = 0;
   private bytes = 0;
-  /** Parts of an event, or of a key, that began in an earlier chunk. */
+  /** Parts of an event that began in an earlier chunk. */
   private parts: Buffer[] = [];
   private partBytes = 0;
   private collecting = false;
   private lastString = '';
-  private stringStart = -1;
+  /** Part of a key that began in an earlier chunk. */
+  private stringBegun = '';
   private head = '';
 
   constructor(
@@ -96,7 +97,7 @@ class EventScanner {
   push(chunk: Buffer): void {
     if (this.listDepth < 0 && this.head.length < LARGEST_HEAD_BYTES) this.head += chunk.toString('latin1');
     let start = 0;
-    this.stringStart = -1;
+    let stringStart = 0;
     for (let i = 0; i < chunk.length; i++) {
       const c = chunk[i];
       if (this.inString) {
@@ -104,15 +105,17 @@ class EventScanner {
         else if (c === BACKSLASH) this.escaped = true;
         else if (c === QUOTE) {
           this.inString = false;
-          if (this.depth === 1 && this.listDepth < 0)
-            this.lastString = this.stringStart < 0 ? '' : chunk.toString('latin1', this.stringStart, i);
+          if (this.depth === 1 && this.listDepth < 0) {
+            this.lastString = this.stringBegun + chunk.toString('latin1', stringStart, i);
+            this.stringBegun = '';
+          }
         }
         continue;
       }
       switch (c) {
         case QUOTE:
           this.inString = true;
-          this.stringStart = i + 1;
+          stringStart = i + 1;
           break;
         case OPEN_BRACE:
         case OPEN_BRACKET:
@@ -145,6 +148,8 @@ class EventScanner {
       }
     }
     this.bytes += chunk.length;
+    if (this.inString && this.depth === 1 && this.listDepth < 0)
+      this.stringBegun += chunk.toString('latin1', stringStart);
     if (this.collecting) this.keep(chunk.subarray(start));
   }
 
