@@ -4,6 +4,7 @@
  */
 import type { Cluster } from '../cluster/index.js';
 import type { StackProfile } from '../cost/stack.js';
+import type { ClassCollective } from '../cost/traffic.js';
 import { KERNEL_KINDS, RECOMPUTE_KINDS, TP_KINDS } from '../cost/types.js';
 import type { ClassCosts, CostProvider, Phase, Precision, ShardKey } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
@@ -21,6 +22,7 @@ import type { RankScale } from './scale.js';
 import { tensorBytes } from './scale.js';
 import type { Boundary, LayerStrategy } from './solve.js';
 import { solveLayer } from './solve.js';
+import { OverhearingClock } from './traffic.js';
 
 export interface BookOptions {
   readonly stack: StackProfile;
@@ -198,6 +200,15 @@ export class StrategyBook implements CostProvider {
     return found;
   }
 
+  /** The collectives that the costs of every class are made of, one by one. */
+  collectives(key: ShardKey): readonly (readonly ClassCollective[])[] {
+    const { precision, stack, phase } = this.options;
+    const clock = new OverhearingClock(this.cluster, key, precision, stack);
+    const found: ClassCollective[][] = [];
+    this.price(key, clock, (strategy) => found.push(clock.collectives(strategy, key.cp, phase === 'train')));
+    return found;
+  }
+
   private scale(key: ShardKey): RankScale {
     return {
       batch: key.microbatch / this.graph.referenceBatch,
@@ -267,7 +278,11 @@ export class StrategyBook implements CostProvider {
     return best!;
   }
 
-  private price(key: ShardKey): ClassCosts {
+  private price(
+    key: ShardKey,
+    clock: KernelClock = this.clock(key),
+    priced?: (strategy: LayerStrategy) => void,
+  ): ClassCosts {
     const { classCount, segmentCount, cutElements } = this.segmentation;
     const column = (): Float64Array => new Float64Array(classCount);
     const perPolicy = (): Float64Array[] => Array.from({ length: RECOMPUTE_KINDS }, column);
@@ -298,11 +313,11 @@ export class StrategyBook implements CostProvider {
       cutBytes: new Float64Array(segmentCount + 1),
     };
     const scale = this.scale(key);
-    const clock = this.clock(key);
     const strategies = this.strategies(key);
-    strategies.forEach((strategy, c) =>
-      priceLayer(costs, strategy, this.traffic[c], key, scale, clock, this.options.phase),
-    );
+    strategies.forEach((strategy, c) => {
+      priceLayer(costs, strategy, this.traffic[c], key, scale, clock, this.options.phase);
+      priced?.(strategy);
+    });
     // A replicated tensor is sent in tp parts and gathered behind the cut (Megatron and DeepSpeed both do).
     const split = key.tp;
     for (let s = 0; s <= segmentCount; s++) {
