@@ -6,8 +6,10 @@ import { decodePlan, validatePlan } from '../plan/index.js';
 import { counters } from '../simulate/counters.js';
 import type { Plan } from '../plan/types.js';
 import { createEngine } from '../simulate/engine.js';
-import { createEstimate, createSimulator } from '../simulate/estimate.js';
+import { explain } from '../simulate/explain.js';
 import { chromeTrace } from '../simulate/trace.js';
+import { perTrillionTokens } from '../cost/energy.js';
+import { explanationFacts } from '../report/explanationTable.js';
 import type { SimulationFacts } from '../report/simulationTable.js';
 import { PartitionError } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
@@ -64,10 +66,13 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
     objective: plan.objective,
   });
   const candidate = candidateOf(plan, model.graph, model.segmentation, planPath);
-  const estimate = createSimulator(problem.problem).estimate(candidate, createEstimate());
+  const explanation = explain(problem.problem, candidate);
+  const { estimate } = explanation;
   const run = createEngine(problem.problem).run(candidate, options.trace ?? false);
   const tokens = plan.globalBatch * plan.sequenceLength;
   const faults = validatePlan(plan, model.graph, cluster, model.segmentation);
+  const priced = cluster.groups.some((group) => group.pricePerDeviceHourUsd > 0);
+  const costPerStep = priced ? estimate.costPerStep : null;
   const scale = estimate.stepTimeSec / run.stepTimeSec;
   return {
     summary: {
@@ -90,6 +95,12 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
       peakMemoryBytes: estimate.peakMemoryBytes,
       memoryCapacityBytes: estimate.memoryCapacityBytes,
       energyJoulesPerStep: estimate.energyJoulesPerStep,
+      costPerStep,
+      perTrillionTokens:
+        plan.sequenceLength > 1
+          ? perTrillionTokens(estimate.energyJoulesPerStep, costPerStep, tokens, cluster.carbonKgPerKwh)
+          : null,
+      explanation: explanationFacts(explanation),
       faults: options.cluster === undefined ? faults : [],
       warnings: [...problem.warnings, ...uncalibrated(plan.calibration, problem.calibration)],
     },

@@ -24,6 +24,7 @@ type Args = CommonArgs &
     stack?: string;
     calibration?: string;
     trace?: string;
+    explain: boolean;
   };
 
 const USAGE = 'simulate <model.onnx> <plan.json>';
@@ -43,12 +44,18 @@ export const simulateCommand: CommandModule<object, Args> = {
       .option('cluster', text("another cluster than the plan's: preset or YAML file"))
       .option('stack', text("another stack profile than the plan's: name or YAML file"))
       .option('calibration', text(CALIBRATION_TEXT))
+      .option('explain', {
+        type: 'boolean',
+        default: false,
+        describe: 'the time of every stage, and where the energy goes',
+      })
       .option('trace', text('write the time line here, for ui.perfetto.dev'))
       .epilogue(
         [
           'Examples:',
           '  partition simulate model.onnx model.partition/plan.json --trace step.json',
           '  partition simulate model.onnx model.partition/plan.json --cluster a100-80gb',
+          '  partition simulate model.onnx model.partition/plan.json --explain',
         ].join('\n'),
       ) as never,
   handler: (args) => {
@@ -72,7 +79,7 @@ export const simulateCommand: CommandModule<object, Args> = {
     if (args.json) printJson({ ...result.summary, tracePath: args.trace ?? null });
     else {
       if (!args.quiet) printWarnings(result.summary.warnings);
-      print(simulationTable(result.summary));
+      print(simulationTable(result.summary, args.explain));
     }
   },
 };

@@ -1,8 +1,11 @@
 /** A simulated plan as people read it. */
+import type { TrillionTokens } from '../cost/energy.js';
 import type { MemoryBreakdown, PlanDegrees, TimeBreakdown } from '../plan/types.js';
 import { oneLine } from '../util/errors.js';
 import { formatBytes, formatPercent, formatSeconds, formatSi, formatTable } from '../util/format.js';
-import { memoryTable, timeTable } from './planTable.js';
+import type { ExplanationFacts } from './explanationTable.js';
+import { energyTable, rankTable, timeSplitTable, trillionText } from './explanationTable.js';
+import { memoryTable } from './planTable.js';
 
 /** A plan priced event by event, as it is shown. */
 export interface SimulationFacts {
@@ -26,11 +29,18 @@ export interface SimulationFacts {
   readonly peakMemoryBytes: number;
   readonly memoryCapacityBytes: number;
   readonly energyJoulesPerStep: number;
+  /** US dollars; null where the cluster has no price. */
+  readonly costPerStep: number | null;
+  /** Null where the model reads no tokens. */
+  readonly perTrillionTokens: TrillionTokens | null;
+  /** What the closed form is made of. */
+  readonly explanation: ExplanationFacts;
   /** What the independent judge finds wrong with the plan; empty when it is sound. */
   readonly faults: readonly string[];
 }
 
-export function simulationTable(s: SimulationFacts): string {
+/** @param inFull with the time of every stage and where the energy goes */
+export function simulationTable(s: SimulationFacts, inFull = false): string {
   const d = s.degrees;
   const gap = s.estimateSec / s.stepTimeSec - 1;
   const head = formatTable(
@@ -52,14 +62,20 @@ export function simulationTable(s: SimulationFacts): string {
         'memory',
         `peak ${formatBytes(s.peakMemoryBytes)} of ${formatBytes(s.memoryCapacityBytes)}: ${s.fits ? 'fits' : 'DOES NOT FIT'}`,
       ],
-      ['energy', `${formatSi(s.energyJoulesPerStep, 'J')} a step`],
+      [
+        'energy',
+        `${formatSi(s.energyJoulesPerStep, 'J')} a step${s.costPerStep === null ? '' : `, ${s.costPerStep.toPrecision(3)} USD a step`}`,
+      ],
+      ...(s.perTrillionTokens === null ? [] : [['a trillion tokens', trillionText(s.perTrillionTokens)]]),
       ['judge', s.faults.length === 0 ? 'sound' : s.faults.map((f) => oneLine(f, 200)).join('; ')],
     ],
     2,
   );
   return [
     head,
-    timeTable(s.breakdown, s.estimateSec),
+    timeSplitTable(s.explanation, s.estimateSec),
+    ...(inFull && s.explanation.ranks.length > 1 ? [rankTable(s.explanation, s.estimateSec)] : []),
     memoryTable(s.memoryPerRank, s.memoryCapacityBytes),
+    ...(inFull ? [energyTable(s.explanation.energy, s.estimateSec)] : []),
   ].join('\n\n');
 }
