@@ -43,7 +43,10 @@ export type SequenceParallel = boolean | 'auto';
  */
 const SEQUENCE_TOLERANCE = 1.1;
 
-/** Cost of a collective that a strategy may not use: above any real one, and still a number to add up. */
+/**
+ * Cost of a collective that a strategy had better not use, because it belongs to sequence parallelism: above any real one,
+ * and still a number to add up where there is no other way.
+ */
 const NEVER_SEC = 1e6;
 
 /** Tensor-parallel degrees beyond this are not offered: no published run goes further, and heads rarely divide. */
@@ -261,7 +264,7 @@ export class StrategyBook implements CostProvider {
           collectiveSec: (kind, t) =>
             kind === 'none' || kind === 'slice'
               ? 0
-              : kind === 'reduceScatter' && wanted === false
+              : wanted === false && (kind === 'reduceScatter' || kind === 'allGather')
                 ? NEVER_SEC
                 : clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t], scale)),
         });
