@@ -28,6 +28,7 @@ export type { Calibration } from '../cluster/index.js';
 export { validateRuns } from './validate.js';
 export type { ValidateRequest } from './validate.js';
 export type { ValidatedGroup, ValidatedRow, Validation } from '../validation/validate.js';
+export { DEFAULTS as VALIDATION_DEFAULTS } from '../validation/setting.js';
 export { predictionInterval } from '../validation/intervals.js';
 export { validationTable } from '../report/validationTable.js';
 export { OVERRIDE_FLAGS, describeZoo, writeZooModel } from './zoo.js';

@@ -1,6 +1,6 @@
 /** `partition validate [runs.csv]`: predictions beside measured runs. */
 import type { CommandModule } from 'yargs';
-import { validateRuns, validationTable } from '../api/index.js';
+import { validateRuns, VALIDATION_DEFAULTS, validationTable } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import type { CommonArgs } from './options.js';
 import { text, withCommon } from './options.js';
@@ -33,7 +33,8 @@ export const validateCommand: CommandModule<object, Args> = {
           '  partition validate runs.csv --calibration ours.yaml',
           '  partition validate runs.csv --json > validation.json',
           '',
-          'What a row leaves open takes a default that is the same for all rows; DECISIONS.md lists them.',
+          'What a row leaves open is filled in alike for all rows:',
+          ...VALIDATION_DEFAULTS.map((line) => `  ${line}`),
         ].join('\n'),
       ) as never,
   handler: (args) => {

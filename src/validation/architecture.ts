@@ -1,7 +1,7 @@
 /** From the sizes of a measured run to an architecture of the zoo. */
 import { PartitionError } from '../util/errors.js';
 import type { ArchConfig, ArchSketch } from '../zoo/index.js';
-import { completeConfig, zooConfig, zooNames } from '../zoo/index.js';
+import { completeConfig, zooConfig } from '../zoo/index.js';
 import { CellFault } from './row.js';
 import type { MeasuredRow } from './row.js';
 import { modelRule } from './rules.js';
@@ -37,10 +37,11 @@ export function architectureOf(row: MeasuredRow): ArchConfig {
 }
 
 function knownByName(row: MeasuredRow): ArchConfig {
-  const key = (name: string): string => name.toLowerCase().replaceAll(/[-_. ]/g, '');
-  const name = zooNames().find((known) => key(known) === key(row.modelName));
-  if (name !== undefined) return zooConfig(name);
-  throw new CellFault('layers', `empty, and the zoo has no model called ${row.modelName || 'nothing'}`);
+  try {
+    return zooConfig(row.modelName);
+  } catch {
+    throw new CellFault('layers', `empty, and the zoo has no model called ${row.modelName || 'nothing'}`);
+  }
 }
 
 function sketchOf(row: MeasuredRow, rule: ModelRule): ArchSketch {
