@@ -46,6 +46,8 @@ export interface Fit {
 const LEAST_INFLUENCE = 0.02;
 /** A number is fitted for every so many samples at most. */
 const SAMPLES_PER_NUMBER = 2;
+/** Figures that a fit can mean. */
+const DIGITS = 4;
 /** A fit must gain this share of the error, or nothing is changed. */
 const LEAST_GAIN = 0.005;
 
@@ -83,7 +85,9 @@ export function fitParameters(
   const found = minimize(pulled, priors, lower, upper, {
     maxEvaluations: options.maxEvaluations ?? 400 * (parameters.length + 1),
   });
-  let values = found.x.map((v) => Number(v.toPrecision(6)));
+  let values = found.x.map((v, i) =>
+    unmoved(v, priors[i]) ? parameters[i].prior : Number(v.toPrecision(DIGITS)),
+  );
   let errorAfter = errorOf(values);
   const gained = errorAfter < errorBefore * (1 - LEAST_GAIN);
   if (!gained) {
@@ -97,7 +101,9 @@ export function fitParameters(
         ? (p.lacking ?? few ?? 'the samples hardly depend on it')
         : !gained
           ? 'no value predicts the samples better'
-          : null;
+          : values[i] === p.prior
+            ? 'it predicts the samples as it is'
+            : null;
       const after = told[i] ? values[i] : p.prior;
       return { name: p.name, before: p.prior, after, fitted: reason === null, reason };
     }),
@@ -113,6 +119,11 @@ function mostTelling(influence: readonly number[], most: number): boolean[] {
   const order = influence.map((_, i) => i).sort((a, b) => influence[b] - influence[a] || a - b);
   const kept = new Set(order.slice(0, most).filter((i) => influence[i] >= LEAST_INFLUENCE));
   return influence.map((_, i) => kept.has(i));
+}
+
+/** A change too small to write down. */
+function unmoved(value: number, prior: number): boolean {
+  return Math.abs(value - prior) <= 1e-3 * Math.abs(prior);
 }
 
 /** A prediction that is no time at all is as wrong as one that is off by e^5. */
