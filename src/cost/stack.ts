@@ -6,7 +6,7 @@
 import { presetFolder, readYaml, resolvePreset } from '../cluster/document.js';
 import { Fields } from '../cluster/fields.js';
 import { mergeOverlay } from '../cluster/overlay.js';
-import type { Calibration } from '../cluster/overlay.js';
+import type { Calibration, Overlay } from '../cluster/overlay.js';
 import type { Device, Level, SourcedFigure } from '../cluster/types.js';
 
 /**
@@ -22,6 +22,8 @@ export interface StackProfile {
   /** `fused`: scores never leave the core (FlashAttention); `unfused`: score matrices are written, masked, softmaxed, dropped. */
   readonly attention: 'fused' | 'unfused';
   readonly selectiveRecompute: SelectiveRecompute;
+  /** Whether a token's expert weights scale what goes into the experts' last product, or what comes out, which is then kept. */
+  readonly expertWeights: 'folded' | 'outside';
   /** Share of the device's matmul rate that a job sustains (power, clocks, neighbours on the memory bus). */
   readonly matrixEfficiency: number;
   /** Share of the device's fused-attention curve that the stack's kernel reaches. */
@@ -68,6 +70,8 @@ export interface StackProfile {
   readonly optimizerPasses: number;
   /** Bytes per logit at the peak of the loss: the logits, their fp32 copies, softmax and gradients alive at one time. */
   readonly logitBytes: number;
+  /** The same where the classes are spread over tensor-parallel ranks; 0: as `logitBytes`. */
+  readonly splitLogitBytes: number;
   /** Memory that the allocator holds beside what is live, as a share of what is allocated and freed every step. */
   readonly fragmentationShare: number;
   /** Numbers that differ on one kind of device, by preset name: a kernel written for one generation runs worse on the next. */
@@ -76,7 +80,10 @@ export interface StackProfile {
 
 /** The numbers of a profile, all or some. */
 export type StackNumbers = Partial<
-  Omit<StackProfile, 'name' | 'version' | 'description' | 'attention' | 'selectiveRecompute' | 'onDevice'>
+  Omit<
+    StackProfile,
+    'name' | 'version' | 'description' | 'attention' | 'selectiveRecompute' | 'expertWeights' | 'onDevice'
+  >
 >;
 
 /** The profile as it holds on a device. */
@@ -173,6 +180,7 @@ const NUMBERS = {
   expertImbalance: { min: 1, max: 64, default: 1 },
   optimizerPasses: PASSES,
   logitBytes: { min: 2, max: 40, default: 10 },
+  splitLogitBytes: { max: 40, default: 0 },
   fragmentationShare: { max: 1, default: 0.05 },
 } satisfies Record<string, NumberField>;
 
@@ -226,6 +234,7 @@ export function readStack(
     description: f.string('description', name),
     attention: f.oneOf('attention', ['fused', 'unfused'], 'fused'),
     selectiveRecompute: f.oneOf('selectiveRecompute', ['attention', 'pointwise', 'matmul'], 'attention'),
+    expertWeights: f.oneOf('expertWeights', ['folded', 'outside'], 'folded'),
     ...numbers,
     onDevice,
   };

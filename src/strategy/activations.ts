@@ -28,7 +28,10 @@ export function countActivations(pricing: Pricing): void {
       // Scores in memory have gradients there too.
       bytes = 2 * bytes + (block.source.kind === 'attention' ? innerBytes(pricing, b) : 0);
       if (block.isLoss) {
-        const loss = lossMemory(logitElements(strategy, b, scale), stack.logitBytes + scale.floatBytes - 2);
+        const split = strategy.options[b].ways > 1 && stack.splitLogitBytes > 0;
+        // Figures are of 16-bit logits.
+        const peakBytes = (split ? stack.splitLogitBytes : stack.logitBytes) + scale.floatBytes - 2;
+        const loss = lossMemory(logitElements(strategy, b, scale), peakBytes);
         bytes = loss.transientBytes;
         lossBytes += loss.savedBytes;
       }

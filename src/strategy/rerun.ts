@@ -87,8 +87,7 @@ function attentionRule(layer: Layer): Rerun {
 function matmulRule(layer: Layer): Rerun {
   let products = 0;
   const treatment = Uint8Array.from(layer.blocks, ({ source }) => {
-    if (source.kind === 'attention') return KEPT;
-    if (source.kind === 'groupedGemm') return KEPT;
+    if (source.kind === 'attention' || source.kind === 'groupedGemm') return KEPT;
     return source.kind === 'gemm' && products++ % 2 === 0 ? KEPT : AGAIN;
   });
   const alwaysKept = layer.blocks.flatMap((block, b) => (treatment[b] === KEPT ? block.outputs : []));
@@ -129,11 +128,14 @@ function neededBy(pricing: Pricing, { treatment, alwaysKept }: Rerun): Set<numbe
   const { layer } = pricing.strategy;
   const localOf = new Map(layer.tensors.map((t, i) => [t.id, i]));
   const needed = new Set<number>(alwaysKept);
+  const folds = pricing.clock.stack.expertWeights === 'folded';
   for (const block of layer.blocks) {
     if (block.isLoss) continue;
     for (const id of block.source.saved) {
       const t = localOf.get(id);
-      if (t !== undefined && isActivation(layer.tensors[t])) needed.add(t);
+      if (t === undefined || !isActivation(layer.tensors[t])) continue;
+      // What comes out of the experts is kept only for the gradient of the weights that it is mixed with.
+      if (!folds || !pricing.traffic.combined.includes(t)) needed.add(t);
     }
   }
   // Blocks are in topological order: what runs again asks for what comes before it.
@@ -157,9 +159,12 @@ export function keptUnder(pricing: Pricing, rerun: Rerun): KeptBytes {
   let rerunSec = 0;
   let largest = 0;
   let together = 0;
+  const held = new Set<number>();
   for (const t of needed) {
-    const { producer, leaves } = layer.tensors[t];
+    const { producer, leaves, storage } = layer.tensors[t];
     if (producer >= 0 && treatment[producer] === AGAIN && !leaves) continue;
+    if (held.has(storage)) continue;
+    held.add(storage);
     tensors.push(t);
     bytes += heldBytes(pricing, t);
   }
