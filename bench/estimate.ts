@@ -4,9 +4,15 @@ import { createEstimate, createSimulator } from '../src/simulate/estimate.js';
 import type { PlanProblem } from '../src/simulate/types.js';
 import { Random } from '../src/util/random.js';
 import { naivePipeline } from '../test/support/naivePipeline.js';
-import { randomCandidate, syntheticCandidate, syntheticProblem } from '../test/support/synthetic.js';
+import {
+  equalStages,
+  randomCandidate,
+  syntheticCandidate,
+  syntheticProblem,
+} from '../test/support/synthetic.js';
 
 const ROUNDS = 15;
+const SIZES = { layers: 96, hidden: 8192, devices: 1024, globalBatch: 2048 };
 
 /** Calls per second of the fastest of several rounds, each of about `perRound` calls, after a warm-up. */
 function ratePerSec(perRound: number, f: (i: number) => void): number {
@@ -47,33 +53,47 @@ function plainSec(problem: PlanProblem, c: Candidate): number {
   return Math.max(...naivePipeline(c.schedule, c.pp, c.vpp, microbatches, times).finishSec);
 }
 
+const SCHEDULES: readonly Partial<Candidate>[] = [
+  { schedule: '1f1b' },
+  { schedule: 'zb-h1' },
+  { schedule: 'interleaved', vpp: 2 },
+];
+
 export function run(): { name: string; value: number; unit: string }[] {
-  const problem = syntheticProblem({ layers: 80, hidden: 8192, devices: 1024, globalBatch: 2048 });
-  const simulator = createSimulator(problem);
+  const problem = syntheticProblem(SIZES);
+  const equal = equalStages(problem);
   const estimate = createEstimate();
   const rows: { name: string; value: number; unit: string }[] = [];
   const add = (name: string, value: number): void =>
     void rows.push({ name, value: Math.round(value), unit: 'plan/s' });
-  for (const pp of [1, 2, 4, 8, 16]) {
-    const c = syntheticCandidate(problem, { tp: 8, pp });
+  for (const [label, stages] of [
+    ['equal stages', equal],
+    ['embedding and head', problem],
+  ] as const) {
+    const simulator = createSimulator(stages);
+    for (const schedule of SCHEDULES)
+      for (const pp of [1, 2, 4, 8, 16]) {
+        if (pp === 1 && schedule.schedule !== '1f1b') continue;
+        const given = { tp: 8, pp, ...schedule };
+        const c = syntheticCandidate(stages, given);
+        const name = `${label}, ${c.schedule} pp=${pp}${c.vpp > 1 ? ` vpp=${c.vpp}` : ''}`;
+        add(
+          `estimate ${name}`,
+          ratePerSec(2000, () => simulator.estimate(c, estimate)),
+        );
+      }
+  }
+  for (const spread of [0, 0.3]) {
+    const uneven = spread === 0 ? problem : syntheticProblem({ ...SIZES, spread });
+    const simulator = createSimulator(uneven);
+    const random = new Random(1);
+    const candidates = Array.from({ length: 500 }, () => randomCandidate(uneven, random));
+    const label = spread === 0 ? 'uneven cuts' : 'layers that differ by 30 %, uneven cuts';
     add(
-      `estimate 1F1B pp=${pp}`,
-      ratePerSec(4000, () => simulator.estimate(c, estimate)),
+      `estimate random plans, ${label}`,
+      ratePerSec(500, (i) => simulator.estimate(candidates[i], estimate)),
     );
   }
-  for (const pp of [4, 8, 16]) {
-    const c = syntheticCandidate(problem, { tp: 8, pp, vpp: 2 });
-    add(
-      `estimate interleaved pp=${pp} vpp=2`,
-      ratePerSec(1000, () => simulator.estimate(c, estimate)),
-    );
-  }
-  const random = new Random(1);
-  const candidates = Array.from({ length: 500 }, () => randomCandidate(problem, random));
-  add(
-    'estimate random plans',
-    ratePerSec(500, (i) => simulator.estimate(candidates[i], estimate)),
-  );
   const eight = syntheticCandidate(problem, { tp: 8, pp: 8 });
   add(
     'plain version 1F1B pp=8',

@@ -49,6 +49,9 @@ export class PipelineTimer {
   private activationSent = new Float64Array(16);
   private gradientSent = new Float64Array(16);
   private saved = new Float64Array(48);
+  /** Per rank: the backward pass in the two parts that ZB-H1 makes of it; all and nothing under 1F1B. */
+  private inputSec = new Float64Array(16);
+  private lateSec = new Float64Array(16);
   private bases = new Int32Array(64);
   private basesPp = 0;
   private basesGroup = 0;
@@ -120,58 +123,94 @@ export class PipelineTimer {
   }
 
   private oneForwardOneBackward(pp: number, microbatches: number, times: StageTimes, defers: boolean): void {
-    const { forwardSec, backwardSec, weightSec, transferSec } = times;
-    const last = this.finishSec;
-    const sent = this.gradientSent;
+    const { inputSec, lateSec, finishSec, gradientSent } = this;
     for (let r = 0; r < pp; r++) {
-      last[r] = times.gatherExposedSec[r]!;
-      sent[r] = 0;
+      lateSec[r] = defers ? times.weightSec[r]! : 0;
+      inputSec[r] = times.backwardSec[r] - lateSec[r];
+      finishSec[r] = times.gatherExposedSec[r]!;
+      gradientSent[r] = 0;
     }
     const steps = microbatches + pp - 1;
+    let k = 0;
+    while (k < pp - 1) this.step(k++, pp, microbatches, times);
+    if (k < microbatches) k = this.steadySteps(k, pp, microbatches, times);
+    while (k < steps) this.step(k++, pp, microbatches, times);
+  }
+
+  /** Any step of 1F1B and ZB-H1: forwards, backwards and weight gradients where there are still, or already, some. */
+  private step(k: number, pp: number, microbatches: number, times: StageTimes): void {
+    const { forwardSec, transferSec } = times;
+    const { inputSec, lateSec } = this;
+    const last = this.finishSec;
+    const sent = this.gradientSent;
+    const steps = microbatches + pp - 1;
+    const isForward = k < microbatches;
+    // Once forwards have run out ranks end one after the other, the last rank first; W goes on everywhere.
+    const ranks = isForward ? pp : Math.min(pp, steps - k);
+    let arrival = 0;
+    for (let r = 0; r < ranks; r++) {
+      let t = last[r];
+      let link = sent[r];
+      if (isForward) {
+        if (arrival > t) t = arrival;
+        t += forwardSec[r];
+        if (r + 1 < pp) {
+          link = (t > link ? t : link) + transferSec[r + 1];
+          arrival = link;
+        }
+      }
+      if (k - (pp - 1) + r >= 0) {
+        // sent[r + 1] still holds the arrival of the neighbour's gradient, sent one step ago.
+        if (r + 1 < pp && sent[r + 1] > t) t = sent[r + 1];
+        t += inputSec[r];
+        if (r > 0) link = (t > link ? t : link) + transferSec[r];
+      }
+      last[r] = t;
+      sent[r] = link;
+    }
+    if (k >= pp - 1) for (let r = 0; r < pp; r++) last[r] += lateSec[r]!;
+    this.steps++;
+  }
+
+  /**
+   * The steps in which every rank does one of each, from step pp - 1 until the last forward; those that only repeat are
+   * jumped over.
+   *
+   * @returns the step that comes next
+   */
+  private steadySteps(from: number, pp: number, microbatches: number, times: StageTimes): number {
+    const { forwardSec, transferSec } = times;
+    const { inputSec, lateSec } = this;
+    const last = this.finishSec;
+    const sent = this.gradientSent;
     let savedStep = -1;
-    for (let k = 0; k < steps; k++) {
+    let k = from;
+    for (; k < microbatches; k++) {
       let arrival = 0;
-      let least = Infinity;
-      let most = 0;
-      // Once forwards have run out ranks end one after the other, the last rank first; W goes on everywhere.
-      const ranks = k < microbatches || defers ? pp : steps - k;
-      for (let r = 0; r < ranks; r++) {
+      let shift = 0;
+      let spread = 0;
+      for (let r = 0; r < pp; r++) {
         const before = last[r];
         const sentBefore = sent[r];
-        let t = before;
+        let t = (arrival > before ? arrival : before) + forwardSec[r];
         let link = sentBefore;
-        if (k < microbatches) {
-          if (arrival > t) t = arrival;
-          t += forwardSec[r];
-          if (r + 1 < pp) {
-            link = (t > link ? t : link) + transferSec[r + 1];
-            arrival = link;
-          }
+        if (r + 1 < pp) {
+          link = (t > link ? t : link) + transferSec[r + 1];
+          arrival = link;
+          const gradient = sent[r + 1];
+          if (gradient > t) t = gradient;
         }
-        const j = k - (pp - 1) + r;
-        if (j >= 0 && j < microbatches) {
-          // sent[r + 1] still holds the arrival of the neighbour's gradient j, sent one step ago.
-          if (r + 1 < pp && sent[r + 1] > t) t = sent[r + 1];
-          t += backwardSec[r];
-          if (defers) t -= weightSec[r];
-          if (r > 0) link = (t > link ? t : link) + transferSec[r];
-        }
-        if (defers && k >= pp - 1) t += weightSec[r];
+        t += inputSec[r];
+        if (r > 0) link = (t > link ? t : link) + transferSec[r];
+        t += lateSec[r];
         last[r] = t;
         sent[r] = link;
-        const shift = t - before;
-        const sentShift = link - sentBefore;
-        if (shift < least) least = shift;
-        if (shift > most) most = shift;
-        if (sentShift < least) least = sentShift;
-        if (sentShift > most) most = sentShift;
+        if (r === 0) shift = t - before;
+        spread = Math.max(spread, Math.abs(t - before - shift), Math.abs(link - sentBefore - shift));
       }
       this.steps++;
-      // Steady state: from step pp - 1 to microbatches - 1 every rank does one of each a step.
-      if (k < pp || k >= microbatches - 1) continue;
       let period = 0;
-      let shift = most;
-      if (most - least <= SAME * last[0]) period = 1;
+      if (spread <= SAME * last[0]) period = 1;
       else if (savedStep < 0) {
         this.save(pp, last, sent);
         savedStep = k;
@@ -193,6 +232,7 @@ export class PipelineTimer {
       }
       savedStep = -1;
     }
+    return k;
   }
 
   private interleaved(pp: number, vpp: number, microbatches: number, times: StageTimes): void {
@@ -314,5 +354,7 @@ export class PipelineTimer {
     this.activationSent = new Float64Array(2 * pp);
     this.gradientSent = new Float64Array(2 * pp);
     this.saved = new Float64Array(6 * pp);
+    this.inputSec = new Float64Array(2 * pp);
+    this.lateSec = new Float64Array(2 * pp);
   }
 }

@@ -73,6 +73,33 @@ export function syntheticProblem(options: SyntheticOptions = {}): PlanProblem {
   };
 }
 
+/** The problem with nothing outside its layers: an embedding and a head that cost nothing. */
+export function equalStages(problem: PlanProblem): PlanProblem {
+  const { segmentClass } = problem.segmentation;
+  const ends = [segmentClass[0], segmentClass[segmentClass.length - 1]];
+  const tables = new Map<ClassCosts, ClassCosts>();
+  const without = (costs: ClassCosts): ClassCosts => {
+    const strip = (value: unknown): unknown => {
+      if (Array.isArray(value)) return value.map(strip);
+      if (!(value instanceof Float64Array) || value === costs.cutBytes) return value;
+      return value.map((x, k) => (ends.includes(k) ? 0 : x));
+    };
+    const entries = Object.entries(costs).map(([name, value]) => [name, strip(value)]);
+    return Object.fromEntries(entries) as ClassCosts;
+  };
+  return {
+    ...problem,
+    costs: {
+      costs(key) {
+        const costs = problem.costs.costs(key);
+        let table = tables.get(costs);
+        if (table === undefined) tables.set(costs, (table = without(costs)));
+        return table;
+      },
+    },
+  };
+}
+
 /** Relative size of the layers of one period. */
 function layerKinds(spread: number): number[] {
   return spread === 0 ? [1] : [1, 1 + spread, 1 - spread / 2];
