@@ -1,6 +1,7 @@
 /** Cluster presets, described. */
 import type { Cluster } from '../cluster/index.js';
 import { listPresets, loadCluster } from '../cluster/index.js';
+import { loadCalibration } from '../cost/calibration.js';
 
 export interface ClusterSummary {
   readonly name: string;
@@ -48,10 +49,15 @@ function networkLine(name: string, devicesPerHost: number): string {
     .join(', ');
 }
 
-/** One preset or file: what it holds and the source of every number. */
+/** One preset or file, under a calibration if any: what it holds and the source of every number. */
 export function describeCluster(
   nameOrPath: string,
+  calibration?: string,
 ): Pick<Cluster, 'name' | 'description' | 'notes' | 'sources' | 'deviceCount'> {
-  const { name, description, notes, sources, deviceCount } = loadCluster(nameOrPath);
+  const { name, description, notes, sources, deviceCount } = loadCluster(
+    nameOrPath,
+    undefined,
+    calibration === undefined ? undefined : loadCalibration(calibration),
+  );
   return { name, description, notes, sources, deviceCount };
 }

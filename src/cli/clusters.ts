@@ -5,9 +5,9 @@ import { oneLine } from '../util/errors.js';
 import { formatBytes, formatSi, formatTable } from '../util/format.js';
 import { print, printJson } from './output.js';
 import type { CommonArgs } from './options.js';
-import { withCommon } from './options.js';
+import { CALIBRATION_TEXT, text, withCommon } from './options.js';
 
-type Args = CommonArgs & { name?: string };
+type Args = CommonArgs & { name?: string; calibration?: string };
 
 export const clustersCommand: CommandModule<object, Args> = {
   command: 'clusters [name]',
@@ -18,16 +18,19 @@ export const clustersCommand: CommandModule<object, Args> = {
         type: 'string',
         describe: 'preset or YAML file; without one, all presets are listed',
       }),
-    ).epilogue(
-      [
-        'Examples:',
-        '  partition clusters             all presets',
-        '  partition clusters h100-sxm    one preset, every number with its source',
-      ].join('\n'),
-    ) as never,
+    )
+      .option('calibration', text(CALIBRATION_TEXT))
+      .epilogue(
+        [
+          'Examples:',
+          '  partition clusters             all presets',
+          '  partition clusters h100-sxm    one preset, every number with its source',
+          '  partition clusters h100-sxm --calibration ours.yaml    the same with measured numbers',
+        ].join('\n'),
+      ) as never,
   handler: (args) => {
     if (args.name === undefined) listAll(args.json);
-    else showOne(args.name, args.json);
+    else showOne(args.name, args.calibration, args.json);
   },
 };
 
@@ -56,8 +59,8 @@ function listAll(json: boolean): void {
   );
 }
 
-function showOne(name: string, json: boolean): void {
-  const cluster = describeCluster(name);
+function showOne(name: string, calibration: string | undefined, json: boolean): void {
+  const cluster = describeCluster(name, calibration);
   if (json) {
     printJson(cluster);
     return;

@@ -39,7 +39,7 @@ const ROWS_PER_NUMBER = 5;
 const LEAST_ROWS = 3;
 /** Stronger than for benchmarks: rows are noisy and their settings are partly guessed. */
 const PULL = 0.01;
-const EVALUATIONS_PER_NUMBER = 30;
+const EVALUATIONS_PER_NUMBER = 60;
 
 export interface RowFitOptions {
   /** Profile of a name before the fit. */

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { loadDevice } from '../../src/cluster/index.js';
 import { SyntheticProfile } from '../support/syntheticProfile.js';
 import { expectOneLine, expectValid, gpt2, partition, root, scratchFolder } from './support.js';
@@ -20,6 +21,7 @@ describe('partition calibrate', function () {
     expect(fitted.stdout).to.match(/nvlink\.latencyUs +4\.5 +\d\.\d+/);
     expect(fitted.stdout).to.match(/left alone: the samples hardly depend on it/);
     expect(fitted.stdout).to.match(/written to ours\.yaml/);
+    expectValid('calibration', parse(readFileSync(join(folder(), 'ours.yaml'), 'utf8')));
     const plan = (more: string[], out: string) =>
       partition(
         [
@@ -50,6 +52,10 @@ describe('partition calibrate', function () {
     expect(planned.calibration?.name).to.equal('ours');
     expect(planned.cluster.digest).to.not.equal(read('without').cluster.digest);
     expect(read('without')).to.not.have.property('calibration');
+    const shown = await partition(['clusters', 'a100', '--calibration', 'ours.yaml'], folder());
+    expect(shown.stdout)
+      .to.match(/nvlink|network/)
+      .and.match(/140 collectives of nccl-allreduce-single-node\.csv/);
     const simulated = await partition(['simulate', gpt2, 'with/plan.json'], folder());
     expect(simulated.stderr).to.match(/priced with calibration ours, this is with none: give --calibration/);
     const same = await partition(

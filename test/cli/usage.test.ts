@@ -108,7 +108,7 @@ describe('help', function () {
       expect(stdout).to.include(word);
   });
 
-  for (const command of ['inspect', 'simulate', 'zoo', 'clusters']) {
+  for (const command of ['inspect', 'simulate', 'replay', 'validate', 'calibrate', 'zoo', 'clusters']) {
     it(`of ${command} comes with examples`, async () => {
       const { code, stdout } = await partition([command, '--help'], folder());
       expect(code).to.equal(0);
