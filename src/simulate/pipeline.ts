@@ -125,7 +125,7 @@ export class PipelineTimer {
   private oneForwardOneBackward(pp: number, microbatches: number, times: StageTimes, defers: boolean): void {
     const { inputSec, lateSec, finishSec, gradientSent } = this;
     for (let r = 0; r < pp; r++) {
-      lateSec[r] = defers ? times.weightSec[r]! : 0;
+      lateSec[r] = defers ? times.weightSec[r] : 0;
       inputSec[r] = times.backwardSec[r] - lateSec[r];
       finishSec[r] = times.gatherExposedSec[r]!;
       gradientSent[r] = 0;
@@ -168,7 +168,7 @@ export class PipelineTimer {
       last[r] = t;
       sent[r] = link;
     }
-    if (k >= pp - 1) for (let r = 0; r < pp; r++) last[r] += lateSec[r]!;
+    if (k >= pp - 1) for (let r = 0; r < pp; r++) last[r] += lateSec[r];
     this.steps++;
   }
 
@@ -245,10 +245,11 @@ export class PipelineTimer {
     const group = pp * vpp;
     const total = microbatches * vpp;
     const lag = 2 * (pp - 1) + (vpp - 1) * pp;
-    const steps = total + lag;
     const chunkBase = this.chunkBases(pp, group);
+    const firstBackward = lag - (pp - 1);
+    this.fill(firstBackward, pp, group, times);
     let savedStep = -1;
-    for (let k = 0; k < steps; k++) {
+    for (let k = firstBackward; k < total + pp - 1; k++) {
       // Positions in their groups of rank 0's forward and backward; the ranks follow in order.
       let inForward = (k % group) + 1;
       let inBackward = ((k + 2 * group - lag) % group) - 1;
@@ -307,6 +308,68 @@ export class PipelineTimer {
       this.save(pp, last, activationSent, gradientSent);
       savedStep = k;
     }
+    this.drain(total + pp - 1, lag, pp, vpp, microbatches, times);
+  }
+
+  /** Steps of interleaved 1F1B before the first backward: within the first group. */
+  private fill(steps: number, pp: number, group: number, times: StageTimes): void {
+    const { forwardSec, transferSec } = times;
+    const { activationSent, bases } = this;
+    const last = this.finishSec;
+    for (let k = 0; k < steps; k++) {
+      let activation = activationSent[pp - 1];
+      const ranks = Math.min(pp, k + 1);
+      for (let r = 0; r < ranks; r++) {
+        const v = bases[k - r] + r;
+        let t = last[r];
+        if (v > 0 && activation > t) t = activation;
+        t += forwardSec[v];
+        activation = activationSent[r]!;
+        last[r] = t;
+        if (v + 1 < group) activationSent[r] = (t > activation ? t : activation) + transferSec[v + 1];
+      }
+    }
+    this.steps += steps;
+  }
+
+  /** Steps of interleaved 1F1B after the last forward: within the last group. */
+  private drain(
+    from: number,
+    lag: number,
+    pp: number,
+    vpp: number,
+    microbatches: number,
+    times: StageTimes,
+  ): void {
+    const { backwardSec, transferSec } = times;
+    const { activationSent, gradientSent, chunkEndSec, bases } = this;
+    const last = this.finishSec;
+    const group = pp * vpp;
+    const total = microbatches * vpp;
+    const steps = total + lag;
+    for (let k = from; k < steps; k++) {
+      const firstGradient = gradientSent[0];
+      const ranks = Math.min(pp, steps - k);
+      // Of rank 0, counted from the start of the last group.
+      const first = k - lag - (total - group);
+      for (let r = 0; r < ranks; r++) {
+        const v = group - pp - bases[first + r] + r;
+        let t = last[r];
+        if (v < group - 1) {
+          const gradient = r + 1 < pp ? gradientSent[r + 1] : firstGradient;
+          if (gradient > t) t = gradient;
+        }
+        t += backwardSec[v];
+        if (v > 0) {
+          let link = activationSent[r] > gradientSent[r] ? activationSent[r]! : gradientSent[r]!;
+          if (t > link) link = t;
+          gradientSent[r] = link + transferSec[v];
+        }
+        chunkEndSec[v] = t;
+        last[r] = t;
+      }
+    }
+    this.steps += Math.max(0, steps - from);
   }
 
   /** First virtual stage of the chunk that position i of a group works on. */
