@@ -49,14 +49,14 @@ export function calibratedCluster(preset: string, calibration: Calibration | und
 
 /** Maps are merged field by field; numbers (with or without their source) and lists take the place of the old. */
 export function mergeOverlay(base: unknown, overlay: Overlay): Record<string, unknown> {
-  const merged: Record<string, unknown> = { ...(base as Record<string, unknown>) };
+  const merged = new Map(Object.entries(base as Record<string, unknown>));
   for (const [field, value] of Object.entries(overlay)) {
-    const old = merged[field];
+    const old = merged.get(field);
     const nested =
       isMap(old) && isMap(value) && !('value' in old) && !('value' in value) && !('ranks' in value);
-    merged[field] = nested ? mergeOverlay(old, value) : value;
+    merged.set(field, nested ? mergeOverlay(old, value) : value);
   }
-  return merged;
+  return Object.fromEntries(merged);
 }
 
 export function isMap(value: unknown): value is Record<string, unknown> {

@@ -153,7 +153,7 @@ function gcd(a: number, b: number): number {
 }
 
 /** Share of the link bandwidth that a ring of `ranks` reaches inside a host. */
-function ringEfficiency(level: Level, ranks: number): number {
+export function ringEfficiency(level: Level, ranks: number): number {
   const table = level.efficiencyByRanks;
   if (table === null) {
     const links = level.meshPeers === null ? 1 : Math.min(1, (ranks - 1) / level.meshPeers);

@@ -6,7 +6,7 @@ import { presetFolder } from '../cluster/document.js';
 import type { Calibration, Cluster, Level } from '../cluster/index.js';
 import { loadCluster } from '../cluster/index.js';
 import { collectiveTimeSec } from '../cost/collective.js';
-import { membersWithin } from '../cost/route.js';
+import { membersWithin, ringEfficiency } from '../cost/route.js';
 import type { GroupSpan } from '../parallel/mesh.js';
 import { PartitionError, oneLine } from '../util/errors.js';
 import type { CalibrationPart, ErrorGroup } from './calibrationResult.js';
@@ -237,7 +237,7 @@ function knobsOf(placed: readonly Placed[]): Knob[] {
     add('overheadUs', inMicros(level.overheadSec), level.overheadSec * 1e5, level.overheadSec * 1e7);
     const counts = level.name === innermost.name && level.torus === null ? ringSizes(placed) : [];
     if (level.efficiencyByRanks !== null || counts.length > 1)
-      for (const ranks of counts) add('efficiencyByRanks', tabled(level, ranks), 0.02, 1.5, ranks);
+      for (const ranks of counts) add('efficiencyByRanks', ringEfficiency(level, ranks), 0.02, 1.5, ranks);
     else add('efficiency', level.efficiency, 0.02, 1);
     add('allToAllEfficiency', level.allToAllEfficiency, 0.02, 1);
     if (level.inSwitchReduction !== null)
@@ -256,18 +256,6 @@ function ringSizes(placed: readonly Placed[]): number[] {
     membersWithin(group, cluster.levels[0].size, cluster.deviceCount),
   );
   return [...new Set(sizes)].filter((n) => n > 1).sort((a, b) => a - b);
-}
-
-/** Share of the bandwidth that a ring of this many ranks reaches by the preset. */
-function tabled(level: Level, ranks: number): number {
-  const table = level.efficiencyByRanks;
-  if (table === null)
-    return level.efficiency * (level.meshPeers === null ? 1 : Math.min(1, (ranks - 1) / level.meshPeers));
-  const above = table.ranks.findIndex((r) => r >= ranks);
-  if (above < 0) return table.efficiency[table.efficiency.length - 1];
-  if (above === 0 || table.ranks[above] === ranks) return table.efficiency[above];
-  const share = (ranks - table.ranks[above - 1]) / (table.ranks[above] - table.ranks[above - 1]);
-  return table.efficiency[above - 1] + share * (table.efficiency[above] - table.efficiency[above - 1]);
 }
 
 /** A level with the knobs set to these values. */

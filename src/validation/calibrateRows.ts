@@ -103,7 +103,9 @@ function fitStack(
   fit.parameters.forEach((p, i) => {
     if (p.fitted) overlay[p.name] = { value: fit.values[i], source };
   });
-  const left = FITTED.length - knobs.length;
+  const left = FITTED.filter(({ number }) => !knobs.some((knob) => knob.number === number)).map(
+    ({ number }) => stackNumber(number).key,
+  );
   return {
     title: `stack ${name}`,
     samples: runs.length,
@@ -114,8 +116,8 @@ function fitStack(
     notes:
       runs.length < LEAST_ROWS
         ? [`${runs.length} rows are too few to fit anything: nothing was changed`]
-        : left > 0
-          ? [`${left} other numbers are left alone: the rows hardly depend on them, or are too few for more`]
+        : left.length > 0
+          ? [`left alone, as the rows hardly depend on them or are too few: ${left.join(', ')}`]
           : [],
     overlay: {
       devices: {},

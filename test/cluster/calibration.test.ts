@@ -120,6 +120,9 @@ describe('a calibration file', () => {
       /stacks\.megatron\.tpExpose: unknown field/,
     );
     expect(fault('stacks: { nemotron: {} }')).to.match(/unknown stack preset/);
+    expect(fault('devices: { h100-sxm: { __proto__: { memoryEfficiency: 0.5 } } }')).to.match(
+      /__proto__: unknown field/,
+    );
     expect(fault('device: {}')).to.match(/device: unknown field \(did you mean devices/);
   });
 
