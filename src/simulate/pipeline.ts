@@ -361,7 +361,7 @@ export class PipelineTimer {
         }
         t += backwardSec[v];
         if (v > 0) {
-          let link = activationSent[r] > gradientSent[r] ? activationSent[r]! : gradientSent[r]!;
+          let link = activationSent[r] > gradientSent[r] ? activationSent[r] : gradientSent[r];
           if (t > link) link = t;
           gradientSent[r] = link + transferSec[v];
         }
