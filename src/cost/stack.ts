@@ -24,6 +24,8 @@ export interface StackProfile {
   readonly selectiveRecompute: SelectiveRecompute;
   /** Whether a token's expert weights scale what goes into the experts' last product, or what comes out, which is then kept. */
   readonly expertWeights: 'folded' | 'outside';
+  /** Whether a sequence shard that was gathered for a product is gathered again in the backward pass, or kept whole for it. */
+  readonly gatheredInputs: 'again' | 'kept';
   /** Share of the device's matmul rate that a job sustains (power, clocks, neighbours on the memory bus). */
   readonly matrixEfficiency: number;
   /** Share of the device's fused-attention curve that the stack's kernel reaches. */
@@ -82,7 +84,14 @@ export interface StackProfile {
 export type StackNumbers = Partial<
   Omit<
     StackProfile,
-    'name' | 'version' | 'description' | 'attention' | 'selectiveRecompute' | 'expertWeights' | 'onDevice'
+    | 'name'
+    | 'version'
+    | 'description'
+    | 'attention'
+    | 'selectiveRecompute'
+    | 'expertWeights'
+    | 'gatheredInputs'
+    | 'onDevice'
   >
 >;
 
@@ -109,11 +118,8 @@ export function loadStack(
 ): StackProfile {
   if (/\.ya?ml$/i.test(nameOrPath)) return readStack(readYaml(nameOrPath), nameOrPath, nameOrPath, sources);
   const name = resolvePreset('stacks', nameOrPath, '--stack');
-  const overlay = calibration?.stacks.get(name);
-  if (overlay !== undefined) {
-    const document = mergeOverlay(stackDocument(name), overlay);
-    return readStack(document, name, calibration!.file, sources);
-  }
+  if (calibration !== undefined && calibration.stacks.size > 0)
+    return readStack(stackDocument(name, calibration.stacks), name, calibration.file, sources);
   let known = read.get(name);
   if (known === undefined || sources.length > 0) {
     const folder = presetFolder('stacks');
@@ -123,14 +129,23 @@ export function loadStack(
   return known;
 }
 
-/** A shipped profile as written, what it extends filled in. */
-export function stackDocument(name: string): Readonly<Record<string, unknown>> {
+/** A shipped profile as written, what it extends filled in, a calibration's numbers laid over each. */
+export function stackDocument(
+  name: string,
+  overlays: ReadonlyMap<string, Overlay> = NO_OVERLAYS,
+): Readonly<Record<string, unknown>> {
   const own = presetFolder('stacks').document(name) as Readonly<Record<string, unknown>>;
-  if (typeof own.extends !== 'string') return own;
-  const { extends: base, ...rest } = own;
-  const { aliases: _a, matches: _m, ...inherited } = stackDocument(base as string);
-  return mergeOverlay(inherited, rest);
+  const { extends: base, ...written } = own;
+  let document: Readonly<Record<string, unknown>> = written;
+  if (typeof base === 'string') {
+    const { aliases: _a, matches: _m, ...inherited } = stackDocument(base, overlays);
+    document = mergeOverlay(inherited, written);
+  }
+  const overlay = overlays.get(name);
+  return overlay === undefined ? document : mergeOverlay(document, overlay);
 }
+
+const NO_OVERLAYS: ReadonlyMap<string, Overlay> = new Map();
 
 /** Names of the profiles that ship. */
 export function listStacks(): readonly string[] {
@@ -235,6 +250,7 @@ export function readStack(
     attention: f.oneOf('attention', ['fused', 'unfused'], 'fused'),
     selectiveRecompute: f.oneOf('selectiveRecompute', ['attention', 'pointwise', 'matmul'], 'attention'),
     expertWeights: f.oneOf('expertWeights', ['folded', 'outside'], 'folded'),
+    gatheredInputs: f.oneOf('gatheredInputs', ['again', 'kept'], 'again'),
     ...numbers,
     onDevice,
   };

@@ -3,17 +3,27 @@ import { fileURLToPath } from 'node:url';
 import { readYaml } from '../cluster/document.js';
 import { Fields } from '../cluster/fields.js';
 import { dataPath } from '../util/files.js';
+import type { LeftOut } from './leaveOneOut.js';
 import { intervalFrom, summarise } from './residuals.js';
 import type { Interval, ResidualCell } from './residuals.js';
 
 const FILE = 'measured/intervals.yaml';
 
-let shipped: readonly ResidualCell[] | null = null;
+interface Shipped {
+  readonly cells: readonly ResidualCell[];
+  readonly errors: ReadonlyMap<string, number>;
+}
 
-/** Residuals of the shipped rows under the shipped figures. */
+let shipped: Shipped | null = null;
+
+/** Residuals of the shipped rows, each source under profiles fitted without it. */
 export function shippedResiduals(): readonly ResidualCell[] {
-  shipped ??= read();
-  return shipped;
+  return (shipped ??= read()).cells;
+}
+
+/** Mean absolute percentage error of each source under profiles fitted without it, as a share; sources that share nothing are absent. */
+export function leftOutErrors(): ReadonlyMap<string, number> {
+  return (shipped ??= read()).errors;
 }
 
 /** Ratios to a predicted step time between which four of five measured ones are expected. */
@@ -21,11 +31,17 @@ export function predictionInterval(stackName: string, deviceName: string): Inter
   return intervalFrom(shippedResiduals(), stackName, deviceName);
 }
 
-function read(): ResidualCell[] {
+function read(): Shipped {
   const path = fileURLToPath(dataPath(FILE));
   const document = Fields.of(readYaml(path), path, '', []);
   document.string('source', '-');
-  return document.children('cells').map((f) => {
+  const errors = new Map<string, number>();
+  for (const f of document.children('sources')) {
+    const group = f.string('group');
+    if (f.has('mape')) errors.set(group, f.number('mape'));
+    f.done();
+  }
+  const cells = document.children('cells').map((f) => {
     const cell = {
       group: f.string('group'),
       stack: f.string('stack'),
@@ -36,14 +52,22 @@ function read(): ResidualCell[] {
     f.done();
     return cell;
   });
+  document.done();
+  return { cells, errors };
 }
 
 /** The table's text, as it ships. */
-export function intervalsYaml(cells: readonly ResidualCell[]): string {
+export function leftOutYaml({ sources, cells }: LeftOut): string {
   const head = [
-    '# What is left of prediction errors, log(measured / predicted step time), per source, stack profile and cluster preset,',
-    '# each source corrected by what the others of its stack or device taught. Written by bench/intervals.ts; do not edit.',
+    '# Each source predicted with profiles that were fitted without it: its mean absolute percentage error, and what is left,',
+    '# log(measured / predicted step time), per stack profile and cluster preset. Written by `make calibrate`; do not edit.',
     'source: "leave-one-source-out over the rows of measured.csv"',
+    'sources:',
+    ...sources.map(({ group, mape }) =>
+      mape === null
+        ? `  - { group: ${JSON.stringify(group)} }`
+        : `  - { group: ${JSON.stringify(group)}, mape: ${mape.toFixed(4)} }`,
+    ),
     'cells:',
   ];
   const lines = cells.map((c) => {

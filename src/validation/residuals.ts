@@ -1,11 +1,9 @@
 /**
- * What is left of the error when a source is predicted with what the others taught. A source's correction is the median
- * log-ratio of measured over predicted step times in other sources that share its stack or its device; its residuals are
- * what remains. Quantiles of the residuals of *other* sources make the interval of a prediction.
+ * What is left of the error when a source is predicted with profiles that were fitted without it, and the intervals that
+ * follow: quantiles of the residuals of *other* sources make the interval of a prediction.
  */
-import { median, quantile } from '../util/stats.js';
+import { quantile } from '../util/stats.js';
 import type { Outcome } from './metrics.js';
-import { byGroup, errorAt } from './metrics.js';
 
 /** Residuals of the rows of one source on one stack and device, as logarithms, ascending. */
 export interface ResidualCell {
@@ -27,60 +25,19 @@ export const COVERAGE = 0.8;
 /** Sources that an interval is read off, at least. */
 const LEAST_GROUPS = 2;
 
-/** Median correction of the other sources; null where none shares stack or device. */
-export function correction(outcome: Outcome, groups: ReadonlyMap<string, readonly Outcome[]>): number | null {
-  const perSource: number[] = [];
-  for (const [name, others] of groups) {
-    if (name === outcome.group) continue;
-    const alike = others.filter((o) => o.stack === outcome.stack || o.device === outcome.device);
-    if (alike.length > 0) perSource.push(median(alike.map(logRatio)));
-  }
-  return perSource.length === 0 ? null : median(perSource);
-}
-
 function logRatio(o: Outcome): number {
   return Math.log(o.measuredSec / o.predictedSec);
 }
 
-/** Error of each source predicted with corrections that it had no part in; sources that share nothing are left out. */
-export function leaveOneOut(outcomes: readonly Outcome[]): { name: string; mape: number }[] {
-  const groups = byGroup(outcomes);
-  const corrections = correctionsOf(outcomes, groups);
-  return [...groups].flatMap(([name, rows]) => {
-    const errors = rows.flatMap((o) => {
-      const shift = corrections.get(o) ?? null;
-      return shift === null ? [] : [errorAt(o, o.predictedSec * Math.exp(shift))];
-    });
-    return errors.length === 0 ? [] : [{ name, mape: errors.reduce((a, b) => a + b, 0) / errors.length }];
-  });
-}
-
-/** Rows that stand on the same stack and device share their correction. */
-function correctionsOf(
-  outcomes: readonly Outcome[],
-  groups: ReadonlyMap<string, readonly Outcome[]>,
-): Map<Outcome, number | null> {
-  const known = new Map<string, number | null>();
-  const result = new Map<Outcome, number | null>();
-  for (const o of outcomes) {
-    const key = [o.group, o.stack, o.device].join('|');
-    let shift = known.get(key);
-    if (shift === undefined) known.set(key, (shift = correction(o, groups)));
-    result.set(o, shift);
-  }
-  return result;
-}
-
 /** Residuals per source, stack and device: what intervals are read off. */
 export function residualCells(outcomes: readonly Outcome[]): ResidualCell[] {
-  const corrections = correctionsOf(outcomes, byGroup(outcomes));
   const cells = new Map<string, { group: string; stack: string; device: string; residuals: number[] }>();
   for (const o of outcomes) {
     const { group, stack, device } = o;
     const key = [group, stack, device].join('|');
     let cell = cells.get(key);
     if (cell === undefined) cells.set(key, (cell = { group, stack, device, residuals: [] }));
-    cell.residuals.push(logRatio(o) - (corrections.get(o) ?? 0));
+    cell.residuals.push(logRatio(o));
   }
   return [...cells.values()].map((cell) => ({
     ...cell,

@@ -2,14 +2,15 @@
 import { readCsv } from './csv.js';
 import type { GroupMetrics, Outcome, OverallMetrics } from './metrics.js';
 import { byGroup, groupMetrics, overallMetrics } from './metrics.js';
-import { shippedResiduals } from './intervals.js';
-import { Predictor, stepTimeOf } from './predict.js';
+import { leftOutErrors, shippedResiduals } from './intervals.js';
+import { Predictor } from './predict.js';
 import type { Prediction, PredictorOptions } from './predict.js';
 import { regret } from './regret.js';
 import type { Regret } from './regret.js';
-import { intervalFrom, leaveOneOut, residualCells } from './residuals.js';
+import { outcomeOf } from './outcome.js';
+import { intervalFrom } from './residuals.js';
 import type { ResidualCell } from './residuals.js';
-import { groupOf, readRows } from './row.js';
+import { readRows } from './row.js';
 import type { MeasuredRow, Metric, RowFault } from './row.js';
 import { constantMfu } from './yardstick.js';
 import { mean, median } from '../util/stats.js';
@@ -35,7 +36,7 @@ export interface ValidatedGroup extends GroupMetrics {
   /** The same group by constant MFU. */
   readonly yardstickMape: number;
   readonly yardstickSpearman: number | null;
-  /** With what the other sources taught; null where none shares its stack or device. */
+  /** Predicted with profiles that were fitted without it; null where no other source has its stack or device. */
   readonly leaveOneOutMape: number | null;
   /** Share of its rows inside their intervals. */
   readonly coverage: number;
@@ -65,9 +66,6 @@ export interface ValidateOptions extends PredictorOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** Sources in a file from which its own intervals are read; of fewer the shipped ones are taken. */
-const LEAST_SOURCES = 3;
-
 /** @throws PartitionError input when the file is no table of measured runs at all; faults of rows are part of the result */
 export function validateText(text: string, where: string, options: ValidateOptions = {}): Validation {
   const { rows, faults } = readRows(readCsv(text, where), where);
@@ -85,8 +83,7 @@ export function validateRows(
   );
   const predictions = predictor.predictAll(prepared);
   const outcomes = predictions.map(outcomeOf);
-  const groups = byGroup(outcomes);
-  const cells = groups.size >= LEAST_SOURCES ? residualCells(outcomes) : shippedResiduals();
+  const cells = shippedResiduals();
   const validated = [
     ...predictions.map((p, i) => validatedRow(p, outcomes[i], cells)),
     ...[...faults, ...impossible].map(skippedRow),
@@ -101,7 +98,7 @@ function figures(
 ): Pick<Validation, 'groups' | 'overall'> {
   if (outcomes.length === 0) return { groups: [], overall: null };
   const yardstick = constantMfu(outcomes);
-  const left = new Map(leaveOneOut(outcomes).map(({ name, mape }) => [name, mape]));
+  const left = leftOutErrors();
   const inside = new Map(outcomes.map((o) => [o, isInside(o, cells)]));
   const share = (some: readonly Outcome[]): number => some.filter((o) => inside.get(o)).length / some.length;
   const plain: GroupMetrics[] = [];
@@ -119,7 +116,7 @@ function figures(
       coverage: share(some),
     };
   });
-  const leftMapes = [...left.values()];
+  const leftMapes = groups.flatMap((g) => g.leaveOneOutMape ?? []);
   return {
     groups,
     overall: {
@@ -133,52 +130,6 @@ function figures(
       coverage: share(outcomes),
       regret: regret(outcomes),
     },
-  };
-}
-
-/** A prediction as the figures see it. */
-export function outcomeOf(p: Prediction): Outcome {
-  const { row, setting, base, modelFlop, candidate } = p.prepared;
-  const { globalBatch } = setting;
-  return {
-    id: row.id,
-    group: groupOf(row.id),
-    stack: setting.stack,
-    device: setting.preset,
-    precision: setting.precision,
-    metric: row.metric,
-    measured: row.value,
-    predicted: p.value,
-    measuredSec: stepTimeOf(p.prepared, row.value),
-    predictedSec: p.stepTimeSec,
-    flopPerDevice: (modelFlop * globalBatch) / row.devices,
-    peakFlopPerSec: base.cluster.groups[0].device.peakFlopPerSec[setting.precision],
-    setup: JSON.stringify([
-      groupOf(row.id),
-      row.source,
-      setting.stack,
-      row.modelName,
-      row.layers,
-      row.hidden,
-      row.hardware,
-      row.devices,
-      row.sequenceLength,
-      row.precision,
-      globalBatch,
-      row.metric,
-    ]),
-    configuration: JSON.stringify([
-      row.tp,
-      row.pp,
-      setting.vpp,
-      row.cp,
-      row.ep,
-      setting.etp,
-      setting.zeroStage,
-      setting.microbatch,
-      candidate.recompute[candidate.recompute.length >> 1],
-      row.sequenceParallel,
-    ]),
   };
 }
 
