@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { bubbleFraction, inFlightChunks, scheduleFault } from '../../src/parallel/index.js';
+import { bubbleFraction, deferredChunks, inFlightChunks, scheduleFault } from '../../src/parallel/index.js';
 
 describe('pipeline schedules', () => {
   it('have the bubble of the textbook: (pp - 1) / (microbatches * vpp)', () => {
@@ -26,6 +26,18 @@ describe('pipeline schedules', () => {
     }
   });
 
+  it('ZB-H1 holds on every rank what 1F1B holds on its first', () => {
+    for (const microbatches of [1, 3, 4, 16])
+      for (let rank = 0; rank < 4; rank++) {
+        const deferred = deferredChunks('zb-h1', rank, microbatches);
+        expect(deferred).to.equal(Math.min(rank + 1, microbatches));
+        expect(inFlightChunks('zb-h1', rank, 4, 1, microbatches) + deferred).to.equal(
+          inFlightChunks('1f1b', 0, 4, 1, microbatches),
+        );
+        expect(deferredChunks('1f1b', rank, microbatches)).to.equal(0);
+      }
+  });
+
   it('in-flight counts fall from the first rank to the last and never exceed the step’s work', () => {
     for (const kind of ['gpipe', '1f1b', 'interleaved'] as const)
       for (const microbatches of [4, 8, 64]) {
@@ -45,5 +57,8 @@ describe('pipeline schedules', () => {
     expect(scheduleFault('1f1b', 4, 2, 8)).to.match(/one chunk per rank/);
     expect(scheduleFault('1f1b', 4, 1, 2.5)).to.match(/2.5 is not a positive integer/);
     expect(scheduleFault('gpipe', 4, 1, 7)).to.equal(null);
+    expect(scheduleFault('zb-h1', 1, 1, 8)).to.match(/zb-h1 needs pp > 1/);
+    expect(scheduleFault('zb-h1', 4, 2, 8)).to.match(/zb-h1 runs one chunk per rank/);
+    expect(scheduleFault('zb-h1', 4, 1, 3)).to.equal(null);
   });
 });

@@ -25,6 +25,12 @@ describe('candidate', () => {
       [{ microbatch: 3 }, 'microbatch = 3 does not divide the 128 sequences'],
       [{ vpp: 2 }, '1f1b runs one chunk per rank, found vpp = 2'],
       [{ schedule: 'interleaved' }, 'interleaved needs pp > 1 and vpp > 1'],
+      [{ schedule: 'zb-h1', vpp: 2 }, 'zb-h1 runs one chunk per rank, found vpp = 2'],
+      [{ contextExchange: 'all-to-all' }, 'an all-to-all context exchange needs cp > 1'],
+      [
+        { contextExchange: 'all-to-all', tp: 8, pp: 1, cp: 8, dpShard: 1 },
+        'needs heads divisible by tp * cp = 64, found 32',
+      ],
       [{ stageStart: Int32Array.of(0, 8, 8, 20, 34) }, 'virtual stage 1 of 4 holds no segment'],
       [{ stageStart: Int32Array.of(0, 8, 16, 34) }, 'stageStart has 4 entries, expected pp * vpp + 1 = 5'],
       [{ stageStart: Int32Array.of(0, 8, 16, 20, 30) }, 'stageStart ends at 30, expected the 34 segments'],

@@ -85,6 +85,10 @@ describe('plan.json', () => {
     const other = tinyPlan({ tp: 2, pp: 2, axisOrder: 'tp-cp-pp-dp', recompute: Uint8Array.of(2) });
     const restored = candidateOf(other.plan, graph, problem.segmentation, 'p');
     expect(equalCandidates(restored, other.candidate)).to.equal(true);
+    const late = tinyPlan({ tp: 2, pp: 2, schedule: 'zb-h1' });
+    expect(
+      equalCandidates(candidateOf(late.plan, graph, problem.segmentation, 'p'), late.candidate),
+    ).to.equal(true);
     const broken = { ...plan, stages: plan.stages.slice(0, 1) };
     expect(() => candidateOf(broken, graph, problem.segmentation, 'p')).to.throw(
       PartitionError,

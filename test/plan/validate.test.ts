@@ -13,6 +13,7 @@ describe('the judge of plans', () => {
       { tp: 2, dpReplicate: 2, zeroStage: 3 },
       { tp: 2, pp: 2, axisOrder: 'tp-cp-pp-dp', recompute: Uint8Array.of(1) },
       { pp: 8, schedule: 'gpipe' },
+      { tp: 2, pp: 4, schedule: 'zb-h1' },
     ];
     for (const given of kinds) {
       const { plan, graph, problem } = tinyPlan(given);
@@ -31,6 +32,8 @@ describe('the judge of plans', () => {
       [(p) => void (p.mesh.rankToDevice = [0, 1, 2, 3, 4, 5, 6, 6]), 'rankToDevice'],
       [(p) => void (p.microbatches = 7), 'the global batch is 32'],
       [(p) => void (p.schedule = 'interleaved'), 'interleaving with pp = 2 and vpp = 1'],
+      [(p) => void (p.contextExchange = 'all-to-all'), 'all-to-all context exchange with cp = 1'],
+      [(p) => void zeroBubbleInInference(p), 'schedule zb-h1 in inference'],
       [(p) => void p.stages[0].ops.pop(), 'op op 5 is in no stage'],
       [(p) => void p.stages[1].ops.push('op 0'), 'op op 0 is in stages 0 and 1'],
       [(p) => void p.stages[1].ops.push('nonsense'), 'op nonsense of stage 1 is not in the model'],
@@ -84,6 +87,11 @@ describe('the judge of plans', () => {
     expect(validatePlan(plan, graph, problem.cluster)).not.to.include(complaint);
   });
 });
+
+function zeroBubbleInInference(plan: Plan): void {
+  plan.schedule = 'zb-h1';
+  plan.phase = 'inference';
+}
 
 function swapOps(plan: Plan): void {
   const [first, second] = plan.stages;
