@@ -67,6 +67,16 @@ export class TiedParameters {
     return this.holders.length > 0 && this.tiedRank[rank] === 1;
   }
 
+  /** What is summed across ranks: the pipeline ranks that hold each parameter, and its elements on one device. */
+  sums(c: Candidate): { ranks: number[]; elements: number }[] {
+    const { sharedStart, sharedSegment } = this.segmentation;
+    return Array.from(this.elements, (elements, i) => {
+      const segments = sharedSegment.subarray(sharedStart[i], sharedStart[i + 1]);
+      const ranks = [...new Set(Array.from(segments, (s) => rankOf(c, s)))].sort((a, b) => a - b);
+      return { ranks, elements: elements / c.tp };
+    }).filter(({ ranks }) => ranks.length > 1);
+  }
+
   /** Seconds of all sums across ranks, after `place`. */
   reduceSec(c: Candidate, state: StateBytes, network: Network, layout: Layout): number {
     let timeSec = 0;

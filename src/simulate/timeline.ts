@@ -50,7 +50,9 @@ export class Timeline {
     startSec: number,
     endSec: number,
   ): void {
-    if (endSec <= startSec) return;
+    // Kernels of a task are told even when they take no time: the task is part of the schedule.
+    const isTask = stream === STREAM_COMPUTE && microbatch >= 0;
+    if (endSec <= startSec && !isTask) return;
     if (this.count === this.rank.length) this.grow();
     const i = this.count++;
     this.rank[i] = rank;
