@@ -7,6 +7,7 @@ import type { Budget, Clock, SearchContext } from '../search/types.js';
 import { buildPlan } from '../plan/build.js';
 import { describeDegrees } from '../parallel/degrees.js';
 import { encodePlan } from '../plan/codec.js';
+import type { TrillionTokens } from '../cost/energy.js';
 import type { Candidate, Plan, PlanDegrees, TensorSharding } from '../plan/types.js';
 import { validatePlan } from '../plan/validate.js';
 import { SOLVERS, solverByName } from '../portfolio/index.js';
@@ -75,6 +76,10 @@ export interface PlanSummary {
   readonly peakMemoryBytes: number;
   readonly memoryCapacityBytes: number;
   readonly energyJoulesPerStep: number;
+  /** US dollars; null where the cluster has no price. */
+  readonly costPerStep: number | null;
+  /** Null where the model reads no tokens. */
+  readonly perTrillionTokens: TrillionTokens | null;
   readonly warnings: readonly string[];
 }
 
@@ -277,6 +282,8 @@ export function summarize(
     peakMemoryBytes: p.peakMemoryBytes,
     memoryCapacityBytes: p.memoryCapacityBytes,
     energyJoulesPerStep: p.energyJoulesPerStep,
+    costPerStep: p.costPerStep,
+    perTrillionTokens: p.perTrillionTokens ?? null,
     warnings: plan.warnings,
   };
 }

@@ -1,6 +1,7 @@
 /** Writes a plan out of a candidate and its price: names instead of ids, strides instead of orders. */
 import { createHash } from 'node:crypto';
 import type { Cluster } from '../cluster/types.js';
+import { perTrillionTokens } from '../cost/energy.js';
 import type { Phase, Precision } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/types.js';
 import type { AxisName } from '../parallel/mesh.js';
@@ -82,6 +83,7 @@ export function buildPlan(
   const train = setting.phase === 'train';
   const flopPerSequence = setting.forwardFlopPerSequence + (train ? setting.backwardFlopPerSequence : 0);
   const priced = cluster.groups.some((group) => group.pricePerDeviceHourUsd > 0);
+  const costPerStep = priced ? price.costPerStep : null;
   const degrees = planDegrees(candidate);
   const step = price.stepTimeSec;
   // Rounding aside, a bound above the step is a fault that validation must see.
@@ -138,7 +140,17 @@ export function buildPlan(
       peakMemoryBytes: price.peakMemoryBytes,
       memoryCapacityBytes: price.memoryCapacityBytes,
       energyJoulesPerStep: price.energyJoulesPerStep,
-      costPerStep: priced ? price.costPerStep : null,
+      costPerStep,
+      ...(setting.sequenceLength > 1
+        ? {
+            perTrillionTokens: perTrillionTokens(
+              price.energyJoulesPerStep,
+              costPerStep,
+              setting.globalBatch * setting.sequenceLength,
+              cluster.carbonKgPerKwh,
+            ),
+          }
+        : {}),
     },
     lowerBoundSec,
     // A bound for every plan of the space also binds these degrees.

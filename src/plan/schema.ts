@@ -151,6 +151,12 @@ export const PLAN_SHAPE: Shape = object({
     memoryCapacityBytes: quantity('Of that rank.'),
     energyJoulesPerStep: quantity('Of the whole job at the meter of the site.'),
     costPerStep: nullable(quantity(), 'US dollars; null where the cluster has no price.'),
+    perTrillionTokens: optional(
+      object(
+        { kwh: quantity(), carbonKg: quantity('CO2e.'), priceUsd: nullable(quantity()) },
+        'At the meter of the site; absent where the model reads no tokens.',
+      ),
+    ),
   }),
   lowerBoundSec: quantity('Holds for every plan of the stated space on these devices.'),
   planBoundSec: quantity("Holds for this plan's degrees."),

@@ -162,6 +162,8 @@ export interface Plan {
     memoryCapacityBytes: number;
     energyJoulesPerStep: number;
     costPerStep: number | null;
+    /** At the meter of the site; absent where the model reads no tokens. */
+    perTrillionTokens?: { kwh: number; carbonKg: number; priceUsd: number | null };
   };
   /** Holds for every plan of the stated space on these devices. */
   lowerBoundSec: number;

@@ -1,6 +1,7 @@
 /** A plan as people read it: decisions, then predictions, then where the time and the memory go. */
 import type { MemoryBreakdown, Plan, TimeBreakdown } from '../plan/types.js';
 import { oneLine } from '../util/errors.js';
+import { trillionText } from './explanationTable.js';
 import { formatBytes, formatPercent, formatSeconds, formatSi, formatTable } from '../util/format.js';
 
 /** What the table says beside the plan itself. */
@@ -83,6 +84,9 @@ function predictions(plan: Plan): string {
         'energy',
         `${formatSi(p.energyJoulesPerStep, 'J')} a step${p.costPerStep === null ? '' : `, ${p.costPerStep.toPrecision(3)} USD a step`}`,
       ],
+      ...(p.perTrillionTokens === undefined
+        ? []
+        : [['a trillion tokens', trillionText(p.perTrillionTokens)]]),
     ],
     2,
   );
