@@ -49,7 +49,7 @@ export function countActivations(pricing: Pricing): void {
   costs.recomputeSec[RECOMPUTE_SELECTIVE][c] = selective.rerunSec;
   costs.transientBytes[RECOMPUTE_SELECTIVE][c] += selective.remadeBytes;
   costs.transientBytes[RECOMPUTE_FULL][c] += none.bytes + lossBytes;
-  for (const t of none.tensors) {
+  for (const t of stack.gatheredInputs === 'again' ? none.tensors : []) {
     const tensor = layer.tensors[t];
     if (reshardKind(strategy.madeSpecs[t], false, strategy.specs[t]) !== 'allGather') continue;
     const sec = clock.tensorParallelSec('allGather', tensorBytes(tensor, scale));

@@ -44,9 +44,10 @@ export function runsNothing(layer: Layer): Rerun {
   return { treatment: new Uint8Array(layer.blocks.length), alwaysKept: [] };
 }
 
-/** Bytes of a tensor as one rank holds it: a tensor gathered for its readers is kept as its maker left it. */
-export function heldBytes({ strategy, scale }: Pricing, t: number): number {
-  const shards = Math.max(strategy.madeSpecs[t].shards, strategy.specs[t].shards);
+/** Bytes of a tensor as one rank holds it: one gathered for its readers is kept as its maker left it, or as they read it. */
+export function heldBytes({ strategy, scale, clock }: Pricing, t: number): number {
+  const read = strategy.specs[t].shards;
+  const shards = clock.stack.gatheredInputs === 'kept' ? read : Math.max(strategy.madeSpecs[t].shards, read);
   return tensorBytes(strategy.layer.tensors[t], scale) / shards;
 }
 
