@@ -4,7 +4,9 @@ import type { Calibration } from '../cluster/index.js';
 import { candidateOf } from '../plan/candidateOf.js';
 import { decodePlan, validatePlan } from '../plan/index.js';
 import { counters } from '../simulate/counters.js';
-import type { Plan } from '../plan/types.js';
+import type { Candidate, Plan } from '../plan/types.js';
+import { chakraTraces } from '../simulate/chakra.js';
+import type { ChakraFile, ChakraRanks } from '../simulate/chakra.js';
 import { createEngine } from '../simulate/engine.js';
 import { explain } from '../simulate/explain.js';
 import { chromeTrace } from '../simulate/trace.js';
@@ -13,7 +15,7 @@ import { explanationFacts } from '../report/explanationTable.js';
 import type { SimulationFacts } from '../report/simulationTable.js';
 import { PartitionError } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
-import type { AnalyzedModel } from './problem.js';
+import type { AnalyzedModel, Problem } from './problem.js';
 import { clusterOf, openModel, problemOf } from './problem.js';
 
 export interface SimulateOptions {
@@ -42,6 +44,8 @@ export interface Simulation {
   readonly summary: SimulationSummary;
   /** Chrome trace JSON, when asked for. */
   readonly trace: string | null;
+  /** Chakra execution traces, made one file at a time. */
+  readonly chakra: (ranks?: ChakraRanks) => Iterable<ChakraFile>;
 }
 
 /**
@@ -112,7 +116,23 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
             `one step of ${plan.model.name} on ${plan.cluster.devices} devices`,
             counters(problem.problem, candidate, run),
           ),
+    chakra: (ranks) => chakraOf(problem, candidate, ranks),
   };
+}
+
+/** The Chakra execution traces of a candidate. */
+export function chakraOf(
+  { problem, book }: Problem,
+  candidate: Candidate,
+  ranks: ChakraRanks = 'distinct',
+): Iterable<ChakraFile> {
+  const { tp, cp, ep, etp, microbatch, contextExchange } = candidate;
+  return chakraTraces(
+    problem,
+    candidate,
+    (deviceGroup) => book.collectives({ tp, cp, ep, etp, microbatch, contextExchange, deviceGroup }),
+    ranks,
+  );
 }
 
 /** A plan that was priced with other measured numbers than these. */

@@ -1,11 +1,14 @@
 /** `partition simulate <model.onnx> <plan.json>`: prices a given plan and draws its time line. */
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { CommandModule } from 'yargs';
-import { simulatePlan, simulationTable } from '../api/index.js';
+import { CHAKRA_RANKS, simulatePlan, simulationTable } from '../api/index.js';
+import type { ChakraRanks, Simulation } from '../api/index.js';
+import { oneLine } from '../util/errors.js';
 import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
 import type { CommonArgs, ModelArgs } from './options.js';
 import {
   CALIBRATION_TEXT,
+  oneOf,
   parseBindings,
   positiveInteger,
   required,
@@ -24,6 +27,8 @@ type Args = CommonArgs &
     stack?: string;
     calibration?: string;
     trace?: string;
+    chakra?: string;
+    chakraRanks: string;
     explain: boolean;
   };
 
@@ -50,10 +55,22 @@ export const simulateCommand: CommandModule<object, Args> = {
         describe: 'the time of every stage, and where the energy goes',
       })
       .option('trace', text('write the time line here, for ui.perfetto.dev'))
+      .option(
+        'chakra',
+        text('write MLCommons Chakra execution traces into this folder, for other simulators'),
+      )
+      .option(
+        'chakra-ranks',
+        text(
+          `whose: ${CHAKRA_RANKS.join(' or ')} (a device of every pipeline rank, or every device)`,
+          'distinct',
+        ),
+      )
       .epilogue(
         [
           'Examples:',
           '  partition simulate model.onnx model.partition/plan.json --trace step.json',
+          '  partition simulate model.onnx model.partition/plan.json --chakra traces --chakra-ranks all',
           '  partition simulate model.onnx model.partition/plan.json --cluster a100-80gb',
           '  partition simulate model.onnx model.partition/plan.json --explain',
         ].join('\n'),
@@ -61,7 +78,9 @@ export const simulateCommand: CommandModule<object, Args> = {
   handler: (args) => {
     const modelPath = required(args.model, 'an ONNX file and a plan.json', USAGE);
     const planPath = required(args.plan, 'a plan.json', USAGE);
+    const ranks = oneOf(args.chakraRanks, CHAKRA_RANKS, '--chakra-ranks');
     if (args.trace !== undefined) checkWritableFolder(dirname(args.trace));
+    if (args.chakra !== undefined) checkWritableFolder(args.chakra);
     const result = simulatePlan(modelPath, planPath, {
       seq: positiveInteger(args.seq, '--seq'),
       bind: parseBindings(args.bind),
@@ -76,10 +95,31 @@ export const simulateCommand: CommandModule<object, Args> = {
       writeFileAtomic(args.trace, result.trace);
       release();
     }
-    if (args.json) printJson({ ...result.summary, tracePath: args.trace ?? null });
+    const chakra = args.chakra === undefined ? null : writeChakra(result, modelPath, args.chakra, ranks);
+    if (args.json) printJson({ ...result.summary, tracePath: args.trace ?? null, chakra });
     else {
       if (!args.quiet) printWarnings(result.summary.warnings);
       print(simulationTable(result.summary, args.explain));
+      if (chakra !== null)
+        print(`execution traces: ${chakra.files} files, ${oneLine(chakra.prefix, 300)}.<rank>.et`);
     }
   },
 };
+
+/** Writes the execution traces as `<model>.<rank>.et`; what their names begin with, and how many there are. */
+function writeChakra(
+  { chakra }: Simulation,
+  modelPath: string,
+  folder: string,
+  ranks: ChakraRanks,
+): { prefix: string; files: number } {
+  const prefix = join(folder, basename(modelPath).replace(/\.onnx$/, ''));
+  const release = onInterrupt(() => `interrupted; some traces stand in ${folder}`);
+  let files = 0;
+  for (const { suffix, bytes } of chakra(ranks)) {
+    writeFileAtomic(`${prefix}${suffix}`, bytes);
+    files++;
+  }
+  release();
+  return { prefix, files };
+}

@@ -21,6 +21,7 @@ import type { PlanProblem } from './types.js';
 
 /** `distinct`: one device of every pipeline rank, as the others of its stage do the same; `all`: every device. */
 export type ChakraRanks = 'distinct' | 'all';
+export const CHAKRA_RANKS: readonly ChakraRanks[] = ['distinct', 'all'];
 
 export interface ChakraFile {
   /** Behind the common name: `.0.et`. */

@@ -10,3 +10,5 @@ export { Timeline } from './timeline.js';
 export { counters } from './counters.js';
 export type { RankCounters, StepFunction } from './counters.js';
 export { chromeTrace } from './trace.js';
+export { CHAKRA_RANKS, MOST_CHAKRA_RANKS, chakraTraces } from './chakra.js';
+export type { ChakraFile, ChakraRanks } from './chakra.js';

@@ -31,6 +31,11 @@ describe('what commands print with --json', function () {
     expect(simulation['faults']).to.deep.equal([]);
     expect(JSON.parse(readFileSync(join(folder(), 'step.json'), 'utf8'))).to.be.an('object');
     expectValid('simulate', await jsonOf(['simulate', gpt2, 'plan/plan.json'], folder()));
+    const told = await jsonOf(['simulate', gpt2, 'plan/plan.json', '--chakra', 'et'], folder());
+    expectValid('simulate', told);
+    const files = readdirSync(join(folder(), 'et'));
+    expect(told['chakra']).to.deep.equal({ prefix: join('et', 'gpt2-small'), files: files.length });
+    expect(files).to.include.members(['gpt2-small.0.et', 'gpt2-small.comm-groups.json']);
   });
 
   it('a recorded search replays as published, and differences are told', async () => {
