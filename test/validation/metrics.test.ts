@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import type { Outcome } from '../../src/validation/metrics.js';
-import { byGroup, groupMetrics, overallMetrics } from '../../src/validation/metrics.js';
+import { groupMetrics, overallMetrics } from '../../src/validation/metrics.js';
 import { regret } from '../../src/validation/regret.js';
-import { correction, intervalFrom, leaveOneOut, residualCells } from '../../src/validation/residuals.js';
+import { intervalFrom, residualCells, summarise } from '../../src/validation/residuals.js';
 import { constantMfu } from '../../src/validation/yardstick.js';
 
 function outcome(measuredSec: number, predictedSec: number, more: Partial<Outcome> = {}): Outcome {
@@ -115,30 +115,26 @@ describe('what is left when a source is left out', () => {
   const c = { group: 'c', stack: 't', device: 'd' };
   const z = { group: 'z', stack: 'u', device: 'f' };
 
-  it('is corrected by the median of sources that share its stack or its device', () => {
-    const rows = [outcome(1, 1, a), outcome(2, 1, b), outcome(8, 1, c), outcome(9, 1, z)];
-    const groups = byGroup(rows);
-    // Of b (same stack) and c (same device): log 2 and log 8, in the middle log 4.
-    expect(correction(rows[0], groups)).to.be.closeTo(Math.log(4), 1e-12);
-    expect(correction(rows[3], groups)).to.equal(null);
+  it('is kept per source, stack and device as logarithms of measured over predicted', () => {
+    const cells = residualCells([outcome(2, 1, a), outcome(1, 1, a), outcome(1, 4, b)]);
+    expect(cells.map((cell) => [cell.group, cell.stack, cell.device, cell.rows])).to.deep.equal([
+      ['a', 's', 'd', 2],
+      ['b', 's', 'e', 1],
+    ]);
+    expect(cells[0].residuals).to.deep.equal([0, Math.log(2)]);
+    expect(cells[1].residuals).to.deep.equal([-Math.log(4)]);
   });
 
-  it('is the error of the corrected prediction; sources that share nothing have none', () => {
-    const rows = [outcome(2, 1, a), outcome(2, 1, b), outcome(3, 1, z)];
-    expect(leaveOneOut(rows)).to.deep.equal([
-      { name: 'a', mape: 0 },
-      { name: 'b', mape: 0 },
-    ]);
+  it('is summarised by few quantiles', () => {
+    const many = Array.from({ length: 101 }, (_, i) => i);
+    expect(summarise(many, 4)).to.deep.equal([12.5, 37.5, 62.5, 87.5]);
+    expect(summarise([3, 1], 4)).to.deep.equal([3, 1]);
   });
 
   it('makes intervals in which every source has the same say', () => {
     const many = Array.from({ length: 100 }, (_, i) => outcome(Math.exp(0.001 * (i - 50)), 1, a));
     const few = [outcome(Math.exp(0.5), 1, b), outcome(Math.exp(-0.5), 1, b)];
-    const cells = residualCells([...many, ...few]).map((cell) => ({
-      ...cell,
-      // Without corrections, to count by hand.
-      residuals: cell.group === 'a' ? many.map((_, i) => 0.001 * (i - 50)) : [-0.5, 0.5],
-    }));
+    const cells = residualCells([...many, ...few]);
     const { low, high } = intervalFrom(cells, 's', 'd');
     // Half the weight is b's: a tenth from each end is inside its outer quarters.
     expect(Math.log(low)).to.be.closeTo(-0.5, 1e-9);
