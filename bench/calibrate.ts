@@ -65,5 +65,5 @@ function flow(value: unknown): string {
     return `{ ${Object.entries(value)
       .map(([k, v]) => `${k}: ${typeof v === 'string' ? JSON.stringify(v) : String(v)}`)
       .join(', ')} }`;
-  return typeof value === 'string' && /[^\w -]/.test(value) ? JSON.stringify(value) : String(value);
+  return typeof value === 'string' && !/^[a-z][\w-]*$/.test(value) ? JSON.stringify(value) : String(value);
 }

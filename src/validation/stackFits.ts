@@ -26,7 +26,7 @@ export interface FittedStack {
 const ERROR_CAP = 0.7;
 /** Price of moving a number from its prior across the whole of its range. */
 const PULL = 0.004;
-const EVALUATIONS_PER_NUMBER = 40;
+const EVALUATIONS_PER_NUMBER = 90;
 
 /** Fits everything; `without` leaves a source out and keeps of `known` the fits that it had no part in. */
 export function fitStacks(
