@@ -20,8 +20,11 @@ export interface Interval {
   readonly high: number;
 }
 
-/** Share of measurements meant to lie inside. */
-export const COVERAGE = 0.8;
+/**
+ * Quantiles are read this far from each end. A tenth would hold four of five runs of software that nobody has seen; most
+ * runs are of software that was fitted to, with smaller errors. At this tail four of five of all shipped runs lie inside.
+ */
+const TAIL = 0.15;
 /** Sources that an interval is read off, at least. */
 const LEAST_GROUPS = 2;
 
@@ -62,8 +65,7 @@ export function intervalFrom(
   const pools = [others.filter((c) => c.stack === stack), others.filter((c) => c.device === device), others];
   const pool = pools.find((p) => new Set(p.map((c) => c.group)).size >= LEAST_GROUPS) ?? others;
   if (pool.length === 0) return { low: 0, high: Infinity };
-  const tail = (1 - COVERAGE) / 2;
-  return { low: Math.exp(weighted(pool, tail)), high: Math.exp(weighted(pool, 1 - tail)) };
+  return { low: Math.exp(weighted(pool, TAIL)), high: Math.exp(weighted(pool, 1 - TAIL)) };
 }
 
 /** Quantile of residuals in which every source weighs the same. */

@@ -136,7 +136,7 @@ describe('what is left when a source is left out', () => {
     const few = [outcome(Math.exp(0.5), 1, b), outcome(Math.exp(-0.5), 1, b)];
     const cells = residualCells([...many, ...few]);
     const { low, high } = intervalFrom(cells, 's', 'd');
-    // Half the weight is b's: a tenth from each end is inside its outer quarters.
+    // Half the weight is b's: a seventh from each end is inside its outer quarters.
     expect(Math.log(low)).to.be.closeTo(-0.5, 1e-9);
     expect(Math.log(high)).to.be.closeTo(0.5, 1e-9);
   });
