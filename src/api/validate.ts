@@ -29,12 +29,12 @@ export function validateRuns(
   const text = readTextFile(file, 'a csv of measured runs');
   const calibration = request.calibration === undefined ? undefined : loadCalibration(request.calibration);
   const profiles = (name: string): ReturnType<typeof loadStack> => loadStack(name, [], calibration);
-  // A wrong name is told before minutes of work.
-  if (request.stack !== undefined) profiles(request.stack);
+  // A wrong name is told before any work.
+  const stackName = request.stack === undefined ? undefined : profiles(request.stack).name;
   return validateText(text, file, {
     stack: profiles,
     load: (preset) => readPresetCluster(preset, 'hardware', 'input', calibration),
-    stackName: request.stack,
+    stackName,
     onProgress,
   });
 }

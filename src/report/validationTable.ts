@@ -104,7 +104,7 @@ function overallLines({ overall }: ValidationFacts): string {
   const { regret, coverage } = overall;
   const lines = [
     `${overall.predicted} runs predicted, ${overall.skipped} skipped; error of step time or of the rate per device, rank = Spearman of FLOP/s per device`,
-    `constant MFU: one utilisation per hardware and precision, fitted on these rows; left out: corrected by the other sources only`,
+    `constant MFU: one utilisation per hardware and precision, fitted on these rows; left out: predicted with profiles fitted without the source`,
   ];
   if (coverage !== null) lines.push(`80 % intervals hold ${formatPercent(coverage)} of the runs`);
   if (regret.median !== null)
