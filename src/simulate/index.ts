@@ -9,6 +9,8 @@ export * from './terms.js';
 export { Timeline } from './timeline.js';
 export { counters } from './counters.js';
 export type { RankCounters, StepFunction } from './counters.js';
+export { memoryTimeline } from './memoryTimeline.js';
+export type { MemoryTimeline, RankMemoryTimeline } from './memoryTimeline.js';
 export { chromeTrace } from './trace.js';
 export { CHAKRA_RANKS, MOST_CHAKRA_RANKS, chakraTraces } from './chakra.js';
 export type { ChakraFile, ChakraRanks } from './chakra.js';
