@@ -93,7 +93,7 @@ function readHeader(line: string, path: string): RecordHeader {
   try {
     value = JSON.parse(line);
   } catch {
-    throw noRecord(path, 'no JSON in its first line');
+    throw noRecord(path, 'no header in its first line');
   }
   const { format, schemaVersion } = (value ?? {}) as Partial<RecordHeader>;
   if (format !== RECORD_FORMAT) throw noRecord(path, 'another kind of file');

@@ -147,7 +147,7 @@ describe('an interrupted run', function () {
     ['SIGTERM', 143],
   ] as const) {
     it(`says its best so far and leaves nothing behind (${signal})`, async () => {
-      const { child, ended } = start(long, folder());
+      const { child, ended } = start([...long, '--record', 'search.jsonl'], folder());
       // The first progress line means that the search runs.
       await once(child.stderr!, 'data');
       child.kill(signal);

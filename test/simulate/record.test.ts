@@ -152,7 +152,7 @@ describe('record of a search', () => {
 
   it('of another kind or release is told so', () => {
     expect(faultOf('{"schemaVersion":1}\n{}\n')).to.match(/another kind of file/);
-    expect(faultOf('PK\u0003\u0004')).to.match(/no JSON in its first line/);
+    expect(faultOf('PK\u0003\u0004')).to.match(/no header in its first line/);
     const text = recorded(2);
     expect(faultOf(text.replace('"schemaVersion":1', '"schemaVersion":2'))).to.match(/expected 1, found 2/);
     expect(faultOf(text.replace('"zeroStage"', '"zeroPhase"'))).to.match(/decisions .*zeroPhase/);
