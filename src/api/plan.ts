@@ -17,6 +17,7 @@ import { describeStrategy, roleName, tensorLayouts } from '../strategy/index.js'
 import { PartitionError } from '../util/errors.js';
 import { unwritable, writeFileAtomic } from '../util/files.js';
 import { Random } from '../util/random.js';
+import { stepTimeInterval } from '../validation/intervals.js';
 import { infeasibleError } from './infeasible.js';
 import type { Problem, ProblemOptions } from './problem.js';
 import { createProblem } from './problem.js';
@@ -66,6 +67,8 @@ export interface PlanSummary {
   readonly globalBatch: number;
   readonly sequenceLength: number;
   readonly stepTimeSec: number;
+  /** Four of five runs are expected within; null for inference, of which no run was measured. */
+  readonly stepTimeInterval: { readonly lowSec: number; readonly highSec: number } | null;
   readonly lowerBoundSec: number;
   readonly planBoundSec: number;
   readonly optimalInSpace: boolean;
@@ -272,6 +275,11 @@ export function summarize(
     globalBatch: plan.globalBatch,
     sequenceLength: plan.sequenceLength,
     stepTimeSec: p.stepTimeSec,
+    stepTimeInterval: stepTimeInterval(p.stepTimeSec, {
+      stack: plan.stack,
+      cluster: plan.cluster.name,
+      phase: plan.phase,
+    }),
     lowerBoundSec: plan.lowerBoundSec,
     planBoundSec: plan.planBoundSec,
     optimalInSpace: plan.optimalInSpace,

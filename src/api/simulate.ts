@@ -15,6 +15,7 @@ import { explanationFacts } from '../report/explanationTable.js';
 import type { SimulationFacts } from '../report/simulationTable.js';
 import { PartitionError } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
+import { stepTimeInterval } from '../validation/intervals.js';
 import type { AnalyzedModel, Problem } from './problem.js';
 import { clusterOf, openModel, problemOf } from './problem.js';
 
@@ -86,6 +87,11 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
       devices: plan.cluster.devices,
       degrees: plan.degrees,
       stepTimeSec: run.stepTimeSec,
+      stepTimeInterval: stepTimeInterval(run.stepTimeSec, {
+        stack: problem.problem.stack.name,
+        cluster: cluster.name,
+        phase: plan.phase,
+      }),
       estimateSec: estimate.stepTimeSec,
       plannedSec: plan.prediction.stepTimeSec,
       events: run.events,

@@ -9,6 +9,7 @@ export interface PlanRun {
   readonly planPath: string;
   /** The record of the search, if one was asked for. */
   readonly recordPath?: string | null;
+  readonly stepTimeInterval: { readonly lowSec: number; readonly highSec: number } | null;
   readonly evaluations: number;
   readonly wallSec: number;
 }
@@ -16,7 +17,7 @@ export interface PlanRun {
 export function planTable(plan: Plan, run: PlanRun): string {
   return [
     decisions(plan),
-    predictions(plan),
+    predictions(plan, run),
     timeTable(plan.prediction.breakdown, plan.prediction.stepTimeSec),
     memoryTable(plan.prediction.memoryPerRank, plan.prediction.memoryCapacityBytes),
     found(plan, run),
@@ -57,13 +58,17 @@ function decisions(plan: Plan): string {
         'batch',
         `${plan.globalBatch} ${unit}${tokens} in ${plan.microbatches} microbatch${plan.microbatches === 1 ? '' : 'es'} of ${plan.microbatch} per replica`,
       ],
-      ['schedule', `${plan.schedule}, ZeRO ${plan.zeroStage}, recompute ${recompute}`],
+      [
+        'schedule',
+        `${plan.schedule}, ZeRO ${plan.zeroStage}, recompute ${recompute}` +
+          (plan.contextExchange === undefined ? '' : `, sequences shared by ${plan.contextExchange}`),
+      ],
     ],
     2,
   );
 }
 
-function predictions(plan: Plan): string {
+function predictions(plan: Plan, run: PlanRun): string {
   const p = plan.prediction;
   const unit = plan.sequenceLength > 1 ? 'tokens/s' : 'samples/s';
   const gap = plan.lowerBoundSec > 0 ? p.stepTimeSec / plan.lowerBoundSec - 1 : 0;
@@ -74,6 +79,7 @@ function predictions(plan: Plan): string {
         'step time',
         `${formatSeconds(p.stepTimeSec)}${plan.optimalInSpace ? ' (best of the whole space)' : ''}, ${formatSi(p.tokensPerSec)} ${unit}`,
       ],
+      ...intervalLine(run.stepTimeInterval),
       [
         'lower bound',
         `${formatSeconds(plan.lowerBoundSec)} for any plan (this one within ${formatPercent(gap)}), ${formatSeconds(plan.planBoundSec)} for these degrees`,
@@ -90,6 +96,17 @@ function predictions(plan: Plan): string {
     ],
     2,
   );
+}
+
+/** How sure a predicted step time is. */
+export function intervalLine(
+  interval: { readonly lowSec: number; readonly highSec: number } | null,
+): [string, string][] {
+  if (interval === null) return [];
+  const { lowSec, highSec } = interval;
+  return [
+    ['80 % interval', `${formatSeconds(lowSec)} to ${formatSeconds(highSec)}, by errors on measured runs`],
+  ];
 }
 
 const TIME_NAMES: readonly [keyof TimeBreakdown, string][] = [

@@ -5,7 +5,7 @@ import { oneLine } from '../util/errors.js';
 import { formatBytes, formatPercent, formatSeconds, formatSi, formatTable } from '../util/format.js';
 import type { ExplanationFacts } from './explanationTable.js';
 import { energyTable, rankTable, timeSplitTable, trillionText } from './explanationTable.js';
-import { memoryTable } from './planTable.js';
+import { intervalLine, memoryTable } from './planTable.js';
 
 /** A plan priced event by event, as it is shown. */
 export interface SimulationFacts {
@@ -15,6 +15,8 @@ export interface SimulationFacts {
   readonly degrees: PlanDegrees;
   /** Event by event. */
   readonly stepTimeSec: number;
+  /** Four of five runs are expected within; null for inference, of which no run was measured. */
+  readonly stepTimeInterval: { readonly lowSec: number; readonly highSec: number } | null;
   /** As searches price it, in closed form. */
   readonly estimateSec: number;
   /** As the plan file predicts it. */
@@ -53,6 +55,7 @@ export function simulationTable(s: SimulationFacts, inFull = false): string {
         'step time',
         `${formatSeconds(s.stepTimeSec)} event by event (${s.events} events), ${formatSi(s.tokensPerSec)} tokens/s`,
       ],
+      ...intervalLine(s.stepTimeInterval),
       [
         'estimate',
         `${formatSeconds(s.estimateSec)} (${formatPercent(gap)} off); the plan says ${formatSeconds(s.plannedSec)}`,

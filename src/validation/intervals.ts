@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { readYaml } from '../cluster/document.js';
 import { Fields } from '../cluster/fields.js';
+import type { Phase } from '../cost/types.js';
 import { dataPath } from '../util/files.js';
 import type { LeftOut } from './leaveOneOut.js';
 import { intervalFrom, summarise } from './residuals.js';
@@ -29,6 +30,16 @@ export function leftOutErrors(): ReadonlyMap<string, number> {
 /** Ratios to a predicted step time between which four of five measured ones are expected. */
 export function predictionInterval(stackName: string, deviceName: string): Interval {
   return intervalFrom(shippedResiduals(), stackName, deviceName);
+}
+
+/** The 80 % interval of a predicted step time, seconds; null where nothing is known, as for inference. */
+export function stepTimeInterval(
+  stepTimeSec: number,
+  run: { readonly stack: string; readonly cluster: string; readonly phase: Phase },
+): { readonly lowSec: number; readonly highSec: number } | null {
+  if (run.phase !== 'train') return null;
+  const { low, high } = predictionInterval(run.stack, run.cluster);
+  return Number.isFinite(high) ? { lowSec: stepTimeSec * low, highSec: stepTimeSec * high } : null;
 }
 
 function read(): Shipped {
