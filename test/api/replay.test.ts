@@ -133,6 +133,26 @@ describe('recording and replaying a search', function () {
     expect(replay('trace.jsonl', { oversubscription: 1 }).top[0].change).to.equal(1);
   });
 
+  it('keeps the calibration it was priced with, and prices under another one', async () => {
+    const calibration = path('ours.yaml');
+    const numbers = (name: string, share: number): string =>
+      `schemaVersion: 1\nname: ${name}\ndevices:\n  h100-sxm: { memoryEfficiency: { value: ${share}, source: "made up" } }\n`;
+    writeFileSync(calibration, numbers('ours', 0.5));
+    await plan('calibrated.jsonl', { calibration });
+    rmSync(calibration);
+    const facts = replay('calibrated.jsonl');
+    expect(facts.differences.plans).to.equal(0);
+    expect(facts.before.calibration).to.equal('ours');
+    expect(facts.after.calibration).to.equal('ours');
+    expect(facts.bestBefore!.before).to.be.above(replay('trace.jsonl').bestBefore!.before!);
+    writeFileSync(calibration, numbers('faster', 0.95));
+    const faster = replay('calibrated.jsonl', { calibration });
+    expect(faster.after.calibration).to.equal('faster');
+    for (const p of faster.top) expect(p.after).to.be.below(p.before!);
+    rmSync(calibration);
+    rmSync(path('calibrated.jsonl'));
+  });
+
   it('finds the model beside the record and refuses another one', () => {
     expect(() => replayRecord(path('trace.jsonl'))).to.throw(/gpt2-small.onnx stands neither beside it/);
     copyFileSync(gpt2, path('gpt2-small.onnx'));

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { createEngine } from '../../src/simulate/engine.js';
 import { counters } from '../../src/simulate/counters.js';
 import type { StepFunction } from '../../src/simulate/counters.js';
+import { createEstimate, createSimulator } from '../../src/simulate/estimate.js';
 import { StageLoad } from '../../src/simulate/load.js';
 import { EnergyMeter } from '../../src/simulate/power.js';
 import { chromeTrace } from '../../src/simulate/trace.js';
@@ -73,6 +74,19 @@ describe('trace of a step', () => {
         expect(value[0]).to.be.at.least(0);
         expect(value.at(-1)).to.be.closeTo(0, 1e-9 * run.peakActivationBytes[r]);
         for (let k = 1; k < timeSec.length; k++) expect(timeSec[k]).to.be.above(timeSec[k - 1]);
+      });
+    }
+  });
+
+  it('draws memory whose peak is the memory that the plan is judged by', () => {
+    const random = new Random(14);
+    for (let i = 0; i < 40; i++) {
+      const candidate = randomCandidate(problem, random);
+      const run = createEngine(problem).run(candidate, true);
+      const { memory } = createSimulator(problem).estimate(candidate, createEstimate());
+      counters(problem, candidate, run).forEach(({ stateBytes, otherBytes, activationBytes }, r) => {
+        const peak = stateBytes + otherBytes + Math.max(...activationBytes.value);
+        expect(peak).to.be.closeTo(memory[r].totalBytes, 1e-6 * peak);
       });
     }
   });
