@@ -22,6 +22,8 @@ export interface StackProfile {
   /** `fused`: scores never leave the core (FlashAttention); `unfused`: score matrices are written, masked, softmaxed, dropped. */
   readonly attention: 'fused' | 'unfused';
   readonly selectiveRecompute: SelectiveRecompute;
+  /** What travels to experts: a copy of a token for each of its experts, or one for each fast domain that holds some (DeepEP). */
+  readonly expertDispatch: 'per-expert' | 'per-domain';
   /** Whether a token's expert weights scale what goes into the experts' last product, or what comes out, which is then kept. */
   readonly expertWeights: 'folded' | 'outside';
   /** Whether a sequence shard that was gathered for a product is gathered again in the backward pass, or kept whole for it. */
@@ -249,6 +251,7 @@ export function readStack(
     description: f.string('description', name),
     attention: f.oneOf('attention', ['fused', 'unfused'], 'fused'),
     selectiveRecompute: f.oneOf('selectiveRecompute', ['attention', 'pointwise', 'matmul'], 'attention'),
+    expertDispatch: f.oneOf('expertDispatch', ['per-expert', 'per-domain'], 'per-expert'),
     expertWeights: f.oneOf('expertWeights', ['folded', 'outside'], 'folded'),
     gatheredInputs: f.oneOf('gatheredInputs', ['again', 'kept'], 'again'),
     ...numbers,

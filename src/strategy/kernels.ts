@@ -83,6 +83,18 @@ export class KernelClock {
     return this.collectiveSec(this.epCurves, 'allToAll', bytes, this.key.ep, this.key.etp);
   }
 
+  /**
+   * Share of a dispatch that travels when a token visits `copies` experts, spread at random: all of it, or of the copies
+   * for one fast domain (for one rank where the group stays in a domain) a single one.
+   */
+  dispatchShare(copies: number): number {
+    if (this.stack.expertDispatch === 'per-expert' || copies <= 1) return 1;
+    const { ep, etp } = this.key;
+    const domains = Math.ceil((ep * etp) / this.topology.levels[0].size);
+    const targets = domains > 1 ? domains : ep;
+    return (targets * (1 - (1 - 1 / targets) ** copies)) / copies;
+  }
+
   private collectiveSec(
     curves: AxisCurves,
     kind: CollectiveKind,

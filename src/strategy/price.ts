@@ -105,8 +105,14 @@ function priceCollectives({ costs, c, strategy, scale, clock, trains }: Pricing)
 
 function priceExperts({ costs, c, strategy, traffic, key, scale, trains, clock }: Pricing): void {
   if (key.ep === 1 || traffic.experts === 1) return;
+  // One copy of every token: the residual stream that leaves the layer.
+  const tokens = strategy.layer.tensors.reduce(
+    (most, t) => (t.leaves && t.perSample && t.carriesGradient ? Math.max(most, t.elements) : most),
+    1,
+  );
   for (const t of [...traffic.dispatched, ...traffic.combined]) {
-    const bytes = tensorBytes(strategy.layer.tensors[t], scale) / (key.etp < key.tp ? key.tp / key.etp : 1);
+    const whole = tensorBytes(strategy.layer.tensors[t], scale) / (key.etp < key.tp ? key.tp / key.etp : 1);
+    const bytes = whole * clock.dispatchShare(strategy.layer.tensors[t].elements / tokens);
     const sec = clock.expertParallelSec(bytes);
     costs.epForwardSec[c] += sec;
     if (trains) costs.epBackwardSec[c] += sec;

@@ -1,6 +1,6 @@
 /**
  * Fits the shipped stack profiles to measured runs as `fitPlan` says, all rows together or with one source left out. Every
- * source has the same say; a row counts with the logarithm of predicted over measured step time, capped, so that a run
+ * source of a few rows or more has the same say; a row counts with the logarithm of predicted over measured step time, capped, so that a run
  * that nobody can explain does not bend a profile.
  */
 import type { Overlay } from '../cluster/overlay.js';
@@ -19,11 +19,13 @@ export interface FittedStack {
   readonly values: readonly number[];
   readonly rows: number;
   readonly sources: readonly string[];
-  /** Mean over sources of the mean |log(predicted / measured)|. */
+  /** Mean over sources, each by its say, of the mean |log(predicted / measured)|. */
   readonly error: number;
 }
 
 const ERROR_CAP = 0.7;
+/** Rows from which on a source has its full say; of fewer it has less. */
+const FULL_SAY_ROWS = 4;
 /** Price of moving a number from its prior across the whole of its range. */
 const PULL = 0.004;
 const EVALUATIONS_PER_NUMBER = 90;
@@ -78,6 +80,8 @@ function fitOne(
   const sources = [...new Set(runs.map((run) => groupOf(run.row.id)))];
   const sourceOf = runs.map((run) => sources.indexOf(groupOf(run.row.id)));
   const size = sources.map((_, s) => sourceOf.reduce((n, t) => n + (t === s ? 1 : 0), 0));
+  const say = size.map((n) => Math.min(1, n / FULL_SAY_ROWS));
+  const allSay = say.reduce((a, b) => a + b, 0);
   let evaluations = 0;
   const errorOf = (values: readonly number[]): number => {
     const overlays = layOver(fixed, fit.numbers, values);
@@ -85,10 +89,11 @@ function fitOne(
     let sum = 0;
     predictor.predictAll(runs, { stack: (name) => profiles.get(name)! }).forEach(({ stepTimeSec }, i) => {
       const error = Math.abs(Math.log(stepTimeSec / measured[i]));
-      sum += Math.min(ERROR_CAP, Number.isNaN(error) ? ERROR_CAP : error) / size[sourceOf[i]];
+      sum +=
+        Math.min(ERROR_CAP, Number.isNaN(error) ? ERROR_CAP : error) * (say[sourceOf[i]] / size[sourceOf[i]]);
     });
     if (++evaluations % 25 === 0) onProgress(`fitting ${fit.stacks.join(', ')}: ${evaluations} tries`);
-    return sum / sources.length;
+    return sum / allSay;
   };
   const pull = (values: readonly number[]): number =>
     values.reduce((sum, v, i) => {
