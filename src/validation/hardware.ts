@@ -17,19 +17,27 @@ export function hardwarePreset(name: string): string | undefined {
   const folder = presetFolder('clusters');
   const exact = folder.find(name);
   if (exact !== undefined) return exact;
-  const wanted = plain(name);
+  const words = wordsOf(name);
   let best: string | undefined;
   let length = 0;
   for (const [alias, preset] of folder.byAlias()) {
-    const known = plain(alias);
-    if (known === wanted) return preset;
-    // `H100-80GB-SXM5` is an `H100-80GB-SXM`; the longest such name counts.
-    if (known.length > length && known.length >= 4 && wanted.startsWith(known)) {
+    if (plain(alias) === plain(name)) return preset;
+    // `H100 SXM5 80GB` has all words of `H100-80GB-SXM`; the alias with most of them counts.
+    const wanted = alias.toLowerCase().split(BETWEEN_WORDS);
+    if (wanted.join('').length > length && wanted.every((word) => words.has(word))) {
       best = preset;
-      length = known.length;
+      length = wanted.join('').length;
     }
   }
   return best;
+}
+
+const BETWEEN_WORDS = /[^a-z0-9]+/;
+
+/** The words of a name; a revision at the end of one (`SXM5`) may go. */
+function wordsOf(name: string): Set<string> {
+  const words = name.toLowerCase().split(BETWEEN_WORDS);
+  return new Set(words.flatMap((word) => [word, /^[a-z]{2,}\d$/.test(word) ? word.slice(0, -1) : word]));
 }
 
 function plain(name: string): string {

@@ -137,10 +137,15 @@ describe('settings of measured runs', () => {
       ['H100-80GB-SXM', 'h100-sxm'],
       ['H100 80GB SXM5', 'h100-sxm'],
       ['TPU v5p', 'tpu-v5p'],
+      ['A100-SXM4-40GB', 'a100-40gb'],
+      ['NVIDIA H100 SXM5', 'h100-sxm'],
+      ['GB300 NVL72', 'gb300-nvl72'],
+      ['A100 40GB SXM', 'a100-40gb'],
       ['GB200', 'gb200-nvl72'],
     ])
       expect(hardwarePreset(name), name).to.equal(preset);
-    expect(hardwarePreset('Abacus')).to.equal(undefined);
+    for (const name of ['Abacus', 'A1000', 'RTX A6000', 'H1000-80GB', ''])
+      expect(hardwarePreset(name), name).to.equal(undefined);
     expect(() => settingOf(rowOf({ hardware: 'Abacus' }))).to.throw(
       'hardware: no cluster preset is called Abacus',
     );
