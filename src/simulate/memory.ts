@@ -100,15 +100,28 @@ function activations(load: StageLoad, c: Candidate, r: number): number {
   const total = microbatches * vpp;
   const warmUp = Math.min(total, 2 * (pp - 1 - r) + (vpp - 1) * pp);
   if (equalChunks(load, r)) return savedBytes[r] * inFlightChunks(c.schedule, r, pp, vpp, microbatches);
+  // The warm-up's forwards: groups of pp microbatches, chunk by chunk.
+  const rest = warmUp % group;
   let held = 0;
-  for (let k = 0; k < warmUp; k++) held += savedBytes[chunkStage(k, group, pp, r)];
+  for (let v = r, before = 0; v < group; v += pp, before += pp) {
+    const ofRest = rest <= before ? 0 : rest >= before + pp ? pp : rest - before;
+    held += ((warmUp - rest) / vpp + ofRest) * savedBytes[v];
+  }
   let peak = held;
-  // After the warm-up: one forward, one backward; the mix repeats after a group.
+  // After the warm-up one forward and one backward, chunks in reverse; the mix repeats after a group. While neither
+  // changes its chunk what is held rises or falls steadily, so that only the ends of such runs can be a peak.
   const steps = Math.min(total - warmUp, group);
-  for (let j = 0; j < steps; j++) {
-    held += savedBytes[chunkStage(warmUp + j, group, pp, r)];
-    if (held > peak) peak = held;
-    held -= savedBytes[chunkStage(group - 1 - (j % group), group, pp, r)];
+  for (let j = 0; j < steps;) {
+    const position = (warmUp + j) % group;
+    const inForward = position % pp;
+    const inBackward = j % pp;
+    const run = Math.min(pp - inForward, pp - inBackward, steps - j);
+    const up = savedBytes[position - inForward + r];
+    const down = savedBytes[group - pp - (j - inBackward) + r];
+    const change = run * (up - down);
+    peak = Math.max(peak, held + up, held + change + down);
+    held += change;
+    j += run;
   }
   return peak;
 }
@@ -118,9 +131,4 @@ function equalChunks(load: StageLoad, r: number): boolean {
   for (let v = r + pp; v < virtualStages; v += pp)
     if (Math.abs(savedBytes[v] - savedBytes[r]) > 1e-9 * savedBytes[r]) return false;
   return true;
-}
-
-/** Virtual stage of rank r's k-th forward: groups of pp microbatches, chunk by chunk. Backwards run the chunks in reverse. */
-function chunkStage(k: number, group: number, pp: number, r: number): number {
-  return Math.floor((k % group) / pp) * pp + r;
 }

@@ -17,7 +17,7 @@ const FAMILIES: readonly SyntheticOptions[] = [
 ];
 
 describe('estimate', () => {
-  it('agrees with the event engine: median gap at most 1 %, worst at most 5 %, activations exactly', () => {
+  it('gives the step time and the activations of the event engine, to rounding', () => {
     for (const family of FAMILIES) {
       const problem = syntheticProblem(family);
       const simulator = createSimulator(problem);
@@ -36,8 +36,7 @@ describe('estimate', () => {
             expect(estimate.memory[r].activationBytes).to.be.closeTo(bytes, 1e-9 * bytes);
           }
       }
-      expect(quantile(gaps, 0.5), JSON.stringify(family)).to.be.at.most(0.01);
-      expect(quantile(gaps, 1), JSON.stringify(family)).to.be.at.most(0.05);
+      expect(quantile(gaps, 1), JSON.stringify(family)).to.be.at.most(1e-9);
     }
   });
 
