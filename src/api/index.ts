@@ -20,6 +20,10 @@ export type { SimulateOptions, Simulation, SimulationSummary } from './simulate.
 export { chakraOf } from './simulate.js';
 export { CHAKRA_RANKS } from '../simulate/chakra.js';
 export type { ChakraFile, ChakraRanks } from '../simulate/chakra.js';
+export { explainDifference, parseChanges } from './why.js';
+export type { WhyOptions } from './why.js';
+export { whySentence, whyTable } from '../report/whyTable.js';
+export type { WhyFacts, WhySide } from '../report/whyTable.js';
 export { replayRecord } from './replay.js';
 export type { ReplayOptions, ReplaySummary } from './replay.js';
 export { replayTable } from '../report/replayTable.js';

@@ -10,6 +10,7 @@ import { replayCommand } from './replay.js';
 import { simulateCommand } from './simulate.js';
 import { validateCommand } from './validate.js';
 import { version } from '../util/version.js';
+import { whyCommand } from './why.js';
 import { zooCommand } from './zoo.js';
 
 /** Runs the program and ends the process with its exit code. */
@@ -28,6 +29,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .command(planCommand)
     .command(inspectCommand)
     .command(simulateCommand)
+    .command(whyCommand)
     .command(replayCommand)
     .command(calibrateCommand)
     .command(validateCommand)
@@ -59,7 +61,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function nothingAsked(): PartitionError {
   return new PartitionError(
     'usage',
-    'expected a model or a command: partition <model.onnx> --devices N, or inspect, simulate, replay, calibrate, validate, zoo, clusters',
+    'expected a model or a command: partition <model.onnx> --devices N, or inspect, simulate, why, replay, calibrate, validate, zoo, clusters',
     null,
     'partition --help explains, with examples',
   );

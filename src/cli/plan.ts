@@ -55,7 +55,7 @@ type Args = CommonArgs &
 
 const PHASES = ['train', 'inference'] as const;
 const USAGE = '<model.onnx> --devices N';
-const COMMANDS = ['inspect', 'simulate', 'replay', 'calibrate', 'validate', 'zoo', 'clusters'];
+const COMMANDS = ['inspect', 'simulate', 'why', 'replay', 'calibrate', 'validate', 'zoo', 'clusters'];
 
 /** More devices than any cluster has; tables per device stay small. */
 const MOST_DEVICES = 2 ** 20;

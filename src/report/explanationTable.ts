@@ -101,8 +101,13 @@ export function energyTable(energy: EnergySplit, stepTimeSec: number): string {
   return formatTable([['where the energy goes', 'a step', 'power', 'share'], ...rows, total]);
 }
 
+/** Carbon is told in tonnes, once there is one. */
+function carbonText(kg: number): string {
+  return kg < 1000 ? formatSi(kg * 1000, 'g') : `${formatSi(kg / 1000)} t`;
+}
+
 /** `3.21 GWh, 1220 t CO2e, 4.5 M USD`. */
 export function trillionText({ kwh, carbonKg, priceUsd }: TrillionTokens): string {
   const price = priceUsd === null ? '' : `, ${formatSi(priceUsd)} USD`;
-  return `${formatSi(kwh * 1000, 'Wh')}, ${formatSi(carbonKg * 1000, 'g')} CO2e${price}`;
+  return `${formatSi(kwh * 1000, 'Wh')}, ${carbonText(carbonKg)} CO2e${price}`;
 }

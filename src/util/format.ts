@@ -37,7 +37,12 @@ function scaled(value: number, base: number, units: readonly string[]): string {
     v /= base;
     i++;
   }
-  const digits = i === 0 ? String(Math.round(v * 100) / 100) : v.toPrecision(Math.abs(v) >= 1000 ? 4 : 3);
+  const digits =
+    i === 0
+      ? Number.isInteger(v)
+        ? String(v)
+        : String(Number(v.toPrecision(3)))
+      : v.toPrecision(Math.abs(v) >= 1000 ? 4 : 3);
   return `${digits} ${units[i]}`;
 }
 
