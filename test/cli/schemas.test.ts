@@ -31,6 +31,7 @@ describe('what commands print with --json', function () {
     expect(simulation['faults']).to.deep.equal([]);
     expect(JSON.parse(readFileSync(join(folder(), 'step.json'), 'utf8'))).to.be.an('object');
     expectValid('simulate', await jsonOf(['simulate', gpt2, 'plan/plan.json'], folder()));
+    expectValid('why', await jsonOf(['why', 'plan/plan.json', '--instead', 'tp=2,recompute=full'], folder()));
     const told = await jsonOf(['simulate', gpt2, 'plan/plan.json', '--chakra', 'et'], folder());
     expectValid('simulate', told);
     const files = readdirSync(join(folder(), 'et'));
