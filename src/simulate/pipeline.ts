@@ -12,17 +12,15 @@
  *     rank 1      F0 F1 B0 F2 B1 ...
  *     rank 2         F0 B0 F1 B1 ...
  *
- * Interleaved 1F1B (Narayanan et al. 2021, Megatron-Core's order): virtual microbatches run in groups of pp, chunk by
- * chunk; in step k rank r does virtual forward k - r and virtual backward k - W + r with W = 2 (pp - 1) + (vpp - 1) pp.
+ * Interleaved pipelines are walked likewise (`interleavedPipeline`).
  *
  * A transfer delays its receiver but keeps neither rank busy; a rank's sends go out one after the other, in the order
  * of its tasks (one egress link, both directions).
  */
 import type { ScheduleKind } from '../plan/types.js';
 import { equalPipeline } from './equalPipeline.js';
-
-/** Relative difference below which two shifts count as the same (rounding of sums of a few thousand terms). */
-const SAME = 1e-12;
+import { InterleavedTimer } from './interleavedPipeline.js';
+import { SAME, saveState, shiftOf } from './steadyState.js';
 
 /** Seconds of one microbatch, by virtual stage v (on rank v % pp); a filled `StageLoad` fits. */
 export interface StageTimes {
@@ -45,16 +43,13 @@ export class PipelineTimer {
   chunkEndSec = new Float64Array(64);
   /** Steps the recurrence walked in the last call (0: closed form). For benches and tests. */
   steps = 0;
-  /** Per rank: when its last message of each kind arrives at its neighbour. */
-  private activationSent = new Float64Array(16);
+  private readonly interleaved = new InterleavedTimer();
+  /** Per rank: when its last message arrives at its neighbour. */
   private gradientSent = new Float64Array(16);
   private saved = new Float64Array(48);
   /** Per rank: the backward pass in the two parts that ZB-H1 makes of it; all and nothing under 1F1B. */
   private inputSec = new Float64Array(16);
   private lateSec = new Float64Array(16);
-  private bases = new Int32Array(64);
-  private basesPp = 0;
-  private basesGroup = 0;
 
   /** Time of one step, from its start to the last backward pass, seconds. */
   train(schedule: ScheduleKind, pp: number, vpp: number, microbatches: number, times: StageTimes): number {
@@ -71,7 +66,7 @@ export class PipelineTimer {
     else if (equalPipeline(schedule, pp, vpp, microbatches, times, finishSec, chunkEndSec))
       return this.latest(pp);
     else if (schedule === 'interleaved') {
-      this.interleaved(pp, vpp, microbatches, times);
+      this.steps = this.interleaved.run(pp, vpp, microbatches, times, finishSec, chunkEndSec);
       return this.latest(pp);
     } else this.oneForwardOneBackward(pp, microbatches, times, schedule === 'zb-h1');
     for (let r = 0; r < pp; r++) chunkEndSec[r] = finishSec[r]!;
@@ -212,13 +207,13 @@ export class PipelineTimer {
       let period = 0;
       if (spread <= SAME * last[0]) period = 1;
       else if (savedStep < 0) {
-        this.save(pp, last, sent);
+        saveState(this.saved, pp, last, sent);
         savedStep = k;
       } else if (k === savedStep + pp) {
-        shift = this.shiftOf(pp, last, sent);
+        shift = shiftOf(this.saved, pp, last, sent);
         if (shift >= 0) period = pp;
         else {
-          this.save(pp, last, sent);
+          saveState(this.saved, pp, last, sent);
           savedStep = k;
         }
       }
@@ -235,175 +230,6 @@ export class PipelineTimer {
     return k;
   }
 
-  private interleaved(pp: number, vpp: number, microbatches: number, times: StageTimes): void {
-    const { forwardSec, backwardSec, transferSec } = times;
-    const last = this.finishSec;
-    const { activationSent, gradientSent, chunkEndSec } = this;
-    for (let r = 0; r < pp; r++) last[r] = times.gatherExposedSec[r]!;
-    activationSent.fill(0, 0, pp);
-    gradientSent.fill(0, 0, pp);
-    const group = pp * vpp;
-    const total = microbatches * vpp;
-    const lag = 2 * (pp - 1) + (vpp - 1) * pp;
-    const chunkBase = this.chunkBases(pp, group);
-    const firstBackward = lag - (pp - 1);
-    this.fill(firstBackward, pp, group, times);
-    let savedStep = -1;
-    for (let k = firstBackward; k < total + pp - 1; k++) {
-      // Positions in their groups of rank 0's forward and backward; the ranks follow in order.
-      let inForward = (k % group) + 1;
-      let inBackward = ((k + 2 * group - lag) % group) - 1;
-      // Of the step before: the wrap-around neighbours (rank pp - 1 -> 0 forward, rank 0 -> pp - 1 backward).
-      let activation = activationSent[pp - 1];
-      const firstGradient = gradientSent[0];
-      for (let r = 0; r < pp; r++) {
-        let t = last[r];
-        const ownActivation = activationSent[r];
-        let link = ownActivation > gradientSent[r] ? ownActivation : gradientSent[r];
-        const i = k - r;
-        inForward = inForward === 0 ? group - 1 : inForward - 1;
-        if (i >= 0 && i < total) {
-          const v = chunkBase[inForward] + r;
-          if (v > 0 && activation > t) t = activation;
-          t += forwardSec[v];
-          if (v + 1 < group) {
-            link = (t > link ? t : link) + transferSec[v + 1];
-            activationSent[r] = link;
-          }
-        }
-        activation = ownActivation;
-        const j = k - lag + r;
-        inBackward = inBackward + 1 === group ? 0 : inBackward + 1;
-        if (j >= 0 && j < total) {
-          const v = group - pp - chunkBase[inBackward] + r;
-          if (v < group - 1) {
-            const gradient = r + 1 < pp ? gradientSent[r + 1] : firstGradient;
-            if (gradient > t) t = gradient;
-          }
-          t += backwardSec[v];
-          if (v > 0) gradientSent[r] = (t > link ? t : link) + transferSec[v];
-          // Overwritten until the last microbatch: jumps end before its first backward.
-          chunkEndSec[v] = t;
-        }
-        last[r] = t;
-      }
-      this.steps++;
-      // Steady from the step in which rank 0 does its first backward until it does its last forward.
-      if (k < lag || k >= total - 1 || savedStep === Infinity) continue;
-      if (savedStep >= 0 && k < savedStep + group) continue;
-      if (savedStep >= 0) {
-        const shift = this.shiftOf(pp, last, activationSent, gradientSent);
-        const jumps = Math.floor((total - 1 - k) / group);
-        if (shift >= 0 && jumps > 0) {
-          k += jumps * group;
-          for (let r = 0; r < pp; r++) {
-            last[r] += jumps * shift;
-            activationSent[r] += jumps * shift;
-            gradientSent[r] += jumps * shift;
-          }
-          savedStep = Infinity;
-          continue;
-        }
-      }
-      this.save(pp, last, activationSent, gradientSent);
-      savedStep = k;
-    }
-    this.drain(total + pp - 1, lag, pp, vpp, microbatches, times);
-  }
-
-  /** Steps of interleaved 1F1B before the first backward: within the first group. */
-  private fill(steps: number, pp: number, group: number, times: StageTimes): void {
-    const { forwardSec, transferSec } = times;
-    const { activationSent, bases } = this;
-    const last = this.finishSec;
-    for (let k = 0; k < steps; k++) {
-      let activation = activationSent[pp - 1];
-      const ranks = Math.min(pp, k + 1);
-      for (let r = 0; r < ranks; r++) {
-        const v = bases[k - r] + r;
-        let t = last[r];
-        if (v > 0 && activation > t) t = activation;
-        t += forwardSec[v];
-        activation = activationSent[r]!;
-        last[r] = t;
-        if (v + 1 < group) activationSent[r] = (t > activation ? t : activation) + transferSec[v + 1];
-      }
-    }
-    this.steps += steps;
-  }
-
-  /** Steps of interleaved 1F1B after the last forward: within the last group. */
-  private drain(
-    from: number,
-    lag: number,
-    pp: number,
-    vpp: number,
-    microbatches: number,
-    times: StageTimes,
-  ): void {
-    const { backwardSec, transferSec } = times;
-    const { activationSent, gradientSent, chunkEndSec, bases } = this;
-    const last = this.finishSec;
-    const group = pp * vpp;
-    const total = microbatches * vpp;
-    const steps = total + lag;
-    for (let k = from; k < steps; k++) {
-      const firstGradient = gradientSent[0];
-      const ranks = Math.min(pp, steps - k);
-      // Of rank 0, counted from the start of the last group.
-      const first = k - lag - (total - group);
-      for (let r = 0; r < ranks; r++) {
-        const v = group - pp - bases[first + r] + r;
-        let t = last[r];
-        if (v < group - 1) {
-          const gradient = r + 1 < pp ? gradientSent[r + 1] : firstGradient;
-          if (gradient > t) t = gradient;
-        }
-        t += backwardSec[v];
-        if (v > 0) {
-          let link = activationSent[r] > gradientSent[r] ? activationSent[r] : gradientSent[r];
-          if (t > link) link = t;
-          gradientSent[r] = link + transferSec[v];
-        }
-        chunkEndSec[v] = t;
-        last[r] = t;
-      }
-    }
-    this.steps += Math.max(0, steps - from);
-  }
-
-  /** First virtual stage of the chunk that position i of a group works on. */
-  private chunkBases(pp: number, group: number): Int32Array {
-    if (this.basesPp === pp && this.basesGroup === group) return this.bases;
-    if (group > this.bases.length) this.bases = new Int32Array(2 * group);
-    for (let i = 0; i < group; i++) this.bases[i] = i - (i % pp);
-    this.basesPp = pp;
-    this.basesGroup = group;
-    return this.bases;
-  }
-
-  private save(pp: number, a: Float64Array, b: Float64Array, c?: Float64Array): void {
-    const { saved } = this;
-    for (let r = 0; r < pp; r++) {
-      saved[r] = a[r];
-      saved[pp + r] = b[r];
-      if (c !== undefined) saved[2 * pp + r] = c[r];
-    }
-  }
-
-  /** now - saved when it is the same for the whole state, else -1. */
-  private shiftOf(pp: number, a: Float64Array, b: Float64Array, c?: Float64Array): number {
-    const { saved } = this;
-    const shift = a[0] - saved[0];
-    const slack = SAME * a[0];
-    for (let r = 0; r < pp; r++) {
-      if (Math.abs(a[r] - saved[r] - shift) > slack) return -1;
-      if (Math.abs(b[r] - saved[pp + r] - shift) > slack) return -1;
-      if (c !== undefined && Math.abs(c[r] - saved[2 * pp + r] - shift) > slack) return -1;
-    }
-    return shift;
-  }
-
   private latest(pp: number): number {
     let latest = 0;
     for (let r = 0; r < pp; r++) if (this.finishSec[r] > latest) latest = this.finishSec[r]!;
@@ -414,7 +240,6 @@ export class PipelineTimer {
     if (stages > this.chunkEndSec.length) this.chunkEndSec = new Float64Array(2 * stages);
     if (pp <= this.finishSec.length) return;
     this.finishSec = new Float64Array(2 * pp);
-    this.activationSent = new Float64Array(2 * pp);
     this.gradientSent = new Float64Array(2 * pp);
     this.saved = new Float64Array(6 * pp);
     this.inputSec = new Float64Array(2 * pp);
