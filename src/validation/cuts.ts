@@ -12,13 +12,13 @@ import { CellFault } from './row.js';
  */
 export function launcherCuts(segments: number, stages: number): Int32Array {
   const layers = segments - 2;
-  const start = new Int32Array(stages + 1);
-  start[stages] = segments;
   if (stages > segments)
     throw new CellFault(
       'pp',
       `pp * vpp = ${stages} stages are more than the ${segments} layers, embedding and head included`,
     );
+  const start = new Int32Array(stages + 1);
+  start[stages] = segments;
   if (layers % stages === 0 && layers > 0) {
     for (let v = 1; v < stages; v++) start[v] = 1 + (v * layers) / stages;
     return start;

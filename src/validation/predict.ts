@@ -6,7 +6,7 @@ import type { Cluster } from '../cluster/index.js';
 import { loadStack, stackOn } from '../cost/stack.js';
 import type { StackProfile } from '../cost/stack.js';
 import { RECOMPUTE_FULL, RECOMPUTE_NONE, RECOMPUTE_SELECTIVE } from '../cost/types.js';
-import type { Segmentation } from '../graph/index.js';
+import type { Graph, Segmentation } from '../graph/index.js';
 import { analyze } from '../graph/index.js';
 import { DType } from '../model/index.js';
 import { checkCandidate } from '../plan/candidate.js';
@@ -26,7 +26,7 @@ import type { MeasuredRow, RowFault } from './row.js';
 import { flopConvention } from './rules.js';
 import type { FlopConvention } from './rules.js';
 import { settingOf } from './setting.js';
-import { stretch } from './stretch.js';
+import { canStretch, stretch } from './stretch.js';
 import type { Setting } from './setting.js';
 
 /** Figures that a prediction is priced with. */
@@ -209,17 +209,17 @@ export class Predictor {
     let found = this.models.get(key);
     if (found === undefined) {
       const { architecture } = setting;
-      const built = Math.min(architecture.layers, LAYERS_BUILT + (architecture.moe?.denseLayers ?? 0));
+      const { layers } = architecture;
       const seq = setting.row.sequenceLength;
       try {
-        const few = buildZoo(
-          { ...architecture, layers: built },
-          { dtype: DType.BFLOAT16, attentionMask: false },
-        );
-        const { graph, segmentation } = analyze(few, { where: architecture.name, seq, phase: 'train' });
+        const few = Math.min(layers, LAYERS_BUILT + (architecture.moe?.denseLayers ?? 0));
+        let read = readLayers(architecture, few, seq);
+        // Beside a huge vocabulary a few layers are no chain worth cutting: then the model is built whole.
+        if (!canStretch(read.segmentation, few)) read = readLayers(architecture, layers, seq);
+        const { graph, segmentation } = read;
         found = {
           layers: new StrategyBook(graph, segmentation, setting.cluster, options),
-          segmentation: stretch(segmentation, architecture.layers - built),
+          segmentation: stretch(segmentation, canStretch(segmentation, few) ? layers - few : 0),
           facts: null,
         };
       } catch (e) {
@@ -266,6 +266,16 @@ export class Predictor {
   private fits(problem: PlanProblem, candidate: Candidate): boolean {
     return createSimulator(problem, true).estimate(candidate, this.estimate).fits;
   }
+}
+
+/** The graph of an architecture with so many layers. */
+function readLayers(
+  architecture: ArchConfig,
+  layers: number,
+  seq: number,
+): { graph: Graph; segmentation: Segmentation } {
+  const model = buildZoo({ ...architecture, layers }, { dtype: DType.BFLOAT16, attentionMask: false });
+  return analyze(model, { where: architecture.name, seq, phase: 'train' });
 }
 
 function modelKey(config: ArchConfig, sequenceLength: number): string {

@@ -53,6 +53,10 @@ export interface RowFault {
   readonly reason: string;
 }
 
+/** More than any run has; what is larger is a slip that would only cost memory. */
+const MOST_DEVICES = 2 ** 20;
+const MOST_TOKENS = 2 ** 24;
+
 const REQUIRED = [
   'id',
   'layers',
@@ -241,6 +245,10 @@ function readRow(c: Cells, columns: number): MeasuredRow {
     metric: c.oneOf('metric', METRICS)!,
     value: c.positive('value')!,
   };
+  if (row.devices > MOST_DEVICES)
+    throw new CellFault('gpus', `expected at most ${MOST_DEVICES}, found ${row.devices}`);
+  if (row.sequenceLength > MOST_TOKENS)
+    throw new CellFault('seq_len', `expected at most ${MOST_TOKENS}, found ${row.sequenceLength}`);
   const dp = c.size('dp');
   const model = row.tp * row.pp * row.cp;
   if (row.devices % model !== 0)

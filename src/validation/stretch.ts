@@ -5,10 +5,17 @@
 import type { Segmentation } from '../graph/index.js';
 import { invariant } from '../util/errors.js';
 
+/** Whether each of the graph's `layers` is a segment of its own, the last two of them equal. */
+export function canStretch(s: Segmentation, layers: number): boolean {
+  const end = endOfLongestRun(s);
+  return s.layers === layers && s.segmentCount === layers + 2 && end > 0 && end === layers;
+}
+
 /** Repeats the last segment of the longest run of one class `extra` more times. */
 export function stretch(s: Segmentation, extra: number): Segmentation {
   if (extra === 0) return s;
   const at = endOfLongestRun(s);
+  invariant(at > 0, 'a chain without equal layers cannot be stretched');
   const insert = (column: Int32Array, values: (i: number) => number, position: number): Int32Array =>
     Int32Array.from({ length: column.length + extra }, (_, i) =>
       i < position ? column[i] : i < position + extra ? values(i - position) : column[i - extra],
@@ -50,10 +57,10 @@ export function stretch(s: Segmentation, extra: number): Segmentation {
   };
 }
 
-/** The last segment of the longest run of equal ones: its neighbours on both cuts are equal too if the run has three. */
+/** The last segment of the longest run of at least two equal ones; 0 when there is none. */
 function endOfLongestRun(s: Segmentation): number {
   let best = 0;
-  let longest = 0;
+  let longest = 1;
   let run = 0;
   for (let i = 0; i < s.segmentCount; i++) {
     run = i > 0 && s.segmentClass[i] === s.segmentClass[i - 1] ? run + 1 : 1;
@@ -62,6 +69,5 @@ function endOfLongestRun(s: Segmentation): number {
       best = i;
     }
   }
-  invariant(longest >= 2, 'a chain without equal layers cannot be stretched');
   return best;
 }

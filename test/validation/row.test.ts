@@ -53,6 +53,8 @@ describe('rows of measured runs', () => {
     [{ gpus: '' }, 'gpus: empty'],
     [{ gpus: 64.5 }, 'gpus: expected a whole number below 2^31, found 64.5'],
     [{ gpus: 63 }, 'gpus: 63 is not divisible by tp * pp * cp = 2'],
+    [{ gpus: 2 ** 30, dp: 2 ** 29 }, 'gpus: expected at most 1048576, found 1073741824'],
+    [{ seq_len: 2 ** 30 }, 'seq_len: expected at most 16777216, found 1073741824'],
     [{ gpus: -8 }, 'gpus: expected a number above 0, found -8'],
     [{ gpus: '0x40' }, 'gpus: expected a number above 0, found 0x40'],
     [{ dp: 31 }, 'dp: expected gpus / (tp * pp * cp) = 32, found 31'],

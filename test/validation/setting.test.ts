@@ -241,6 +241,7 @@ describe('cuts of launchers', () => {
   });
 
   it('need a segment for every stage', () => {
+    expect(() => launcherCuts(4, 2 ** 40)).to.throw('1099511627776 stages are more than the 4 layers');
     expect(() => launcherCuts(4, 5)).to.throw('pp * vpp = 5 stages are more than the 4 layers');
   });
 });
