@@ -29,6 +29,8 @@ export interface WhyOptions {
   readonly instead: string;
   /** Default: the model that the plan was made from, as run.json beside it says, or one of its name near by. */
   readonly modelPath?: string | undefined;
+  /** Where the plan was made; default: as run.json beside it says, else the preset of the plan's cluster name. */
+  readonly cluster?: string | undefined;
   readonly seq?: number | undefined;
   readonly bind?: Readonly<Record<string, number>> | undefined;
   readonly strict?: boolean | undefined;
@@ -60,7 +62,7 @@ export function explainDifference(planPath: string, options: WhyOptions): WhyFac
   const seq = options.seq ?? (plan.sequenceLength > 1 ? plan.sequenceLength : undefined);
   const bind = options.bind ?? run.bind;
   const model = openModel(modelPath, { seq, bind, strict: options.strict });
-  const own = surroundingsOf(run);
+  const own = surroundingsOf(options.cluster === undefined ? run : { ...run, cluster: options.cluster });
   const before = priced(model, plan, own, (p) => ({
     candidate: candidateOf(p, model.graph, model.segmentation, planPath),
   }));

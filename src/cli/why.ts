@@ -6,7 +6,7 @@ import type { CommonArgs, ModelArgs } from './options.js';
 import { parseBindings, positiveInteger, required, text, withCommon, withModel } from './options.js';
 import { print, printJson, printWarnings } from './output.js';
 
-type Args = CommonArgs & ModelArgs & { plan?: string; model?: string; instead?: string };
+type Args = CommonArgs & ModelArgs & { plan?: string; model?: string; instead?: string; cluster?: string };
 
 const USAGE = 'why <plan.json> [model.onnx] --instead tp=8,pp=4';
 
@@ -26,11 +26,13 @@ export const whyCommand: CommandModule<object, Args> = {
       ),
     )
       .option('instead', text('decisions to change, or another plan.json (required)'))
+      .option('cluster', text('where the plan was made, if run.json beside it does not say'))
       .epilogue(
         [
-          'Decisions: dp, tp, pp, vpp, cp, ep, etp, zero, microbatch, recompute, schedule, contextExchange, axisOrder; and the',
-          'setting: devices, batch, precision, cluster, stack, powerCap (watt), oversubscription. What is not stated follows:',
-          'dp takes the devices that are left, the microbatch the nearest legal size, stages are cut anew.',
+          'Decisions: dp, tp, pp, vpp, cp, ep, etp, zero, microbatch, recompute, schedule,',
+          'contextExchange, axisOrder. Setting: devices, batch, precision, cluster, stack, powerCap',
+          '(watt), oversubscription. What is not stated follows: dp takes the devices that are left,',
+          'the microbatch the nearest legal size, stages are cut anew.',
           '',
           'Examples:',
           '  partition why model.partition/plan.json --instead tp=8,pp=4',
@@ -47,6 +49,7 @@ export const whyCommand: CommandModule<object, Args> = {
     const facts = explainDifference(planPath, {
       instead: args.instead,
       modelPath: args.model,
+      cluster: args.cluster,
       seq: positiveInteger(args.seq, '--seq'),
       bind: parseBindings(args.bind),
       strict: args.strict,

@@ -188,10 +188,13 @@ function shardTraffic(load: StageLoad, r: number, time: TimeSplit): void {
   // A rank begins late by the slowest gather before it, whichever rank's.
   const delay = startDelaySec(load, r);
   time.parameterGather.exposedSec = m * gatherExposed + delay;
-  time.parameterGather.hiddenSec = m * (gather - gatherExposed) + Math.max(0, load.gatherSec[r] - delay);
+  time.parameterGather.hiddenSec =
+    m * Math.max(0, gather - gatherExposed) + Math.max(0, load.gatherSec[r] - delay);
   time.gradientReduction.exposedSec = m * reduceExposed + load.reduceExposedSec[r];
-  time.gradientReduction.hiddenSec =
-    m * (reduce - reduceExposed) + load.reduceSec[r] - load.reduceExposedSec[r];
+  time.gradientReduction.hiddenSec = Math.max(
+    0,
+    m * (reduce - reduceExposed) + load.reduceSec[r] - load.reduceExposedSec[r],
+  );
 }
 
 /** Seconds in which a rank's send stream is busy: activations to the next stage, gradients to the one before. */
