@@ -10,8 +10,7 @@
  * W comes from the cost tables (the efficiency that this very shard reaches) where tables are built, else from the
  * model's FLOP at the best matmul rate of the fastest device, which no shard exceeds. All communication may hide.
  */
-import type { Cluster } from '../cluster/types.js';
-import type { Precision } from '../cost/types.js';
+import { deviceInJob, stackOn } from '../cost/stack.js';
 import { pipelineBoundSec } from '../simulate/bound.js';
 import type { PlanProblem } from '../simulate/types.js';
 import type { TableView } from '../simulate/table.js';
@@ -36,7 +35,7 @@ export interface Cell {
 /** Every mesh with every microbatch size, in the order of the space. */
 export function enumerateCells(space: PlanSpace): Cell[] {
   const { problem } = space;
-  const rate = fastestFlopPerSec(problem.cluster, problem.precision);
+  const rate = fastestFlopPerSec(problem);
   const train = problem.phase === 'train';
   const flop = problem.forwardFlopPerSequence + (train ? problem.backwardFlopPerSequence : 0);
   const cells: Cell[] = [];
@@ -80,7 +79,10 @@ export function pipelineBound(
   const microbatches = problem.globalBatch / (dp * microbatch);
   const interleaves = microbatches % pp === 0 && problem.segmentation.segmentCount >= 2 * pp;
   const ordered = problem.phase === 'train' && !interleaves;
-  return ROUNDING * pipelineBoundSec(pp, microbatches, ordered ? forwardShare : 0, workSec, widestSec);
+  const { stepOverheadSec, microbatchOverheadSec } = problem.stack;
+  const share = ordered ? forwardShare : 0;
+  const bound = pipelineBoundSec(pp, microbatches, share, workSec, widestSec, microbatchOverheadSec);
+  return ROUNDING * (bound + stepOverheadSec);
 }
 
 /**
@@ -110,8 +112,12 @@ function countTables(cells: readonly Cell[]): number {
   return keys.size;
 }
 
-function fastestFlopPerSec(cluster: Cluster, precision: Precision): number {
+/** Best rate that any matmul sustains under the stack. */
+function fastestFlopPerSec({ cluster, precision, stack }: PlanProblem): number {
   let rate = 0;
-  for (const { device } of cluster.groups) rate = Math.max(rate, device.achievableFlopPerSec[precision]);
+  for (const { device } of cluster.groups) {
+    const inJob = deviceInJob(device, stackOn(stack, device));
+    rate = Math.max(rate, inJob.achievableFlopPerSec[precision]);
+  }
   return rate;
 }

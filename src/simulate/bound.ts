@@ -33,7 +33,9 @@ export function planBound(problem: PlanProblem, load: StageLoad): number {
     share = Math.min(share, table.forwardShare);
   }
   const ordered = problem.phase === 'train' && vpp === 1;
-  return ROUNDING * pipelineBoundSec(pp, microbatches, ordered ? share : 0, work, widest);
+  const { stepOverheadSec, microbatchOverheadSec } = problem.stack;
+  const bound = pipelineBoundSec(pp, microbatches, ordered ? share : 0, work, widest, microbatchOverheadSec);
+  return ROUNDING * (bound + stepOverheadSec);
 }
 
 /**
@@ -42,6 +44,7 @@ export function planBound(problem: PlanProblem, load: StageLoad): number {
  * @param forwardShare s of point 3 where ranks hold one chunk each; else 0
  * @param workSec W
  * @param widestSec one microbatch's compute on the costliest segment
+ * @param hostSec host time of one microbatch on one rank, which nothing hides
  */
 export function pipelineBoundSec(
   pp: number,
@@ -49,8 +52,10 @@ export function pipelineBoundSec(
   forwardShare: number,
   workSec: number,
   widestSec: number,
+  hostSec: number,
 ): number {
-  const s = forwardShare;
+  // Host time is spread over forward and backward alike: half of it is in the forward way.
+  const s = Math.min(forwardShare, forwardShare > 0 && hostSec > 0 ? 0.5 : 1);
   const share = s > 0 ? s / (1 - Math.pow(1 - s / microbatches, pp)) : Math.max(1, microbatches / pp);
-  return Math.max(workSec * share, microbatches * widestSec);
+  return Math.max((workSec + pp * hostSec) * share, microbatches * (widestSec + hostSec));
 }
