@@ -170,8 +170,8 @@ describe('measured peaks of torchtitan', () => {
 
 describe('the memory breakdown of DeepSeek-V3 on 256 devices', () => {
   it('is within 10 %, part by part', () => {
-    // Megatron-Core MoE report (arXiv 2603.07685) tables 3 and 4, GB: PP4 x VPP4 x EP64, 16 bits. Layers per virtual stage as
-    // Megatron-Bridge lays them out: embedding and 4, fourteen times 4, 1 and the loss.
+    // Megatron-Core MoE report (arXiv 2603.07685) tables 3 and 4, GB: PP4 x VPP4 x EP64, 16 bits. The source gives no
+    // cuts; taken: embedding and 4 layers, fourteen times 4, 1 and the loss.
     const priced = priceRun({
       ...{
         model: 'deepseek-v3',
@@ -192,7 +192,8 @@ describe('the memory breakdown of DeepSeek-V3 on 256 devices', () => {
           v === 0 ? 0 : v === 16 ? segmentation.segmentCount : 1 + 4 * v,
         ),
     });
-    // The source names no rank. Its weights are those of a rank without embedding and loss; of these the first holds most.
+    // The source names no rank, and calls for judgement: its weights only suit a rank without embedding and loss (rank 0 has a
+    // third more), of which the first holds most.
     const m = priced.estimate.memory[1];
     expect(distance((m.parameterBytes + m.gradientBytes) / 1e9, 36.4)).to.be.lessThan(0.1);
     expect(distance(m.optimizerBytes / 1e9, 32.1)).to.be.lessThan(0.1);
