@@ -1,4 +1,4 @@
-.PHONY: help build test lint bench validate examples coverage clean
+.PHONY: help build test lint bench validate calibrate examples coverage clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -21,8 +21,12 @@ lint: node_modules ## lint, formatting, types
 bench: node_modules ## benchmarks: parse, inference, estimate, engine
 	npm run --silent bench
 
-validate: node_modules ## shape oracles, hostile files, parameter counts and the judge of plans
-	npx mocha 'test/graph/**/*.test.ts' 'test/model/**/*.test.ts' 'test/zoo/**/*.test.ts' 'test/plan/**/*.test.ts' 'test/validation/**/*.test.ts'
+validate: build ## predictions against published measured runs, power against measured power
+	bin/partition validate
+	node --import tsx bench/energy.ts
+
+calibrate: node_modules ## fit the shipped stack profiles to the shipped measured runs (3 minutes)
+	node --import tsx bench/calibrate.ts
 
 examples: build ## example plans in partitions/
 	@out=$$(mktemp -d); \

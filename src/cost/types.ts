@@ -51,6 +51,8 @@ export type TpKind = (typeof TP_KINDS)[number];
  */
 export interface ClassCosts {
   readonly key: ShardKey;
+  /** The tensor-parallel group spans several fast domains. */
+  readonly tpLeavesDomain: boolean;
   readonly forwardSec: Float64Array;
   /** Backward split in gradient of activations (B) and of weights (W), so that zero-bubble schedules can part them. */
   readonly backwardInputSec: Float64Array;

@@ -16,7 +16,7 @@ import { StageLoad } from './load.js';
 import type { GroupKind } from './ranks.js';
 import { StageWork, tasksOf } from './stageWork.js';
 import type { Task, Traffic, Unit } from './stageWork.js';
-import { contextExposed } from './table.js';
+import { contextExposed, tensorExposed } from './table.js';
 import { TiedParameters } from './tied.js';
 import { WORK_BACKWARD, WORK_FORWARD, WORK_OPTIMIZER, WORK_WEIGHT_GRADIENT } from './timeline.js';
 import type { PlanProblem } from './types.js';
@@ -238,7 +238,11 @@ class ProgramBuilder {
   private layerCollectives(unit: Unit, work: number, label: string, kernel: number): void {
     const { stack } = this.problem;
     const table = this.load.tableOf[this.rank];
-    const exposed = { tp: stack.tpExposed, cp: contextExposed(table.costs, stack), ep: stack.epExposed };
+    const exposed = {
+      tp: tensorExposed(table.costs, stack),
+      cp: contextExposed(table.costs, stack),
+      ep: stack.epExposed,
+    };
     let behind = kernel;
     let beside = -1;
     for (const { axis, kind, inputBytes, timeSec } of this.work.collectives(unit, work)) {

@@ -24,6 +24,11 @@ export interface PolicyView {
   readonly transientBytes: RangeMax;
 }
 
+/** Share of the tensor-parallel collectives that is exposed: chunks hide behind matmuls only where peers load from each other. */
+export function tensorExposed({ tpLeavesDomain }: ClassCosts, stack: StackProfile): number {
+  return tpLeavesDomain ? 1 : stack.tpExposed;
+}
+
 /** Share of the context-parallel exchange that is exposed: a ring turns while attention works, which waits for an all-to-all. */
 export function contextExposed({ key }: ClassCosts, stack: StackProfile): number {
   return key.contextExchange === 'all-to-all' ? 1 : stack.cpExposed;
@@ -71,7 +76,8 @@ export class TableView {
   ) {
     const c = costs;
     const back = phase === 'train' ? 1 : 0;
-    const { tpExposed, epExposed } = stack;
+    const { epExposed } = stack;
+    const tpExposed = tensorExposed(costs, stack);
     const cpExposed = contextExposed(costs, stack);
     const exposedForward = (k: number): number =>
       tpExposed * c.tpForwardSec[k] + cpExposed * c.cpForwardSec[k] + epExposed * c.epForwardSec[k];

@@ -291,6 +291,7 @@ export class StrategyBook implements CostProvider {
     const perPolicy = (): Float64Array[] => Array.from({ length: RECOMPUTE_KINDS }, column);
     const costs: ClassCosts = {
       key,
+      tpLeavesDomain: key.tp > this.cluster.groups[key.deviceGroup].levels[0].size,
       forwardSec: column(),
       backwardInputSec: column(),
       backwardWeightSec: column(),

@@ -205,6 +205,7 @@ function buildTable(sizes: Sizes, key: ShardKey): ClassCosts {
   const train = sizes.phase === 'train';
   return {
     key,
+    tpLeavesDomain: false,
     forwardSec,
     backwardInputSec: column((k) => forwardSec[k]),
     backwardWeightSec: column((k) => forwardSec[k]),

@@ -118,6 +118,7 @@ export function tinyProblem(ops = 12, devices = 8): PlanProblem {
   const one = (x: number): Float64Array => Float64Array.of(x);
   const costs = (key: ShardKey): ClassCosts => ({
     key,
+    tpLeavesDomain: false,
     forwardSec: one(1e-3 / key.tp),
     backwardInputSec: one(1e-3 / key.tp),
     backwardWeightSec: one(1e-3 / key.tp),
