@@ -140,8 +140,7 @@ export function stackDocument(
   const { extends: base, ...written } = own;
   let document: Readonly<Record<string, unknown>> = written;
   if (typeof base === 'string') {
-    const { aliases: _a, matches: _m, ...inherited } = stackDocument(base, overlays);
-    document = mergeOverlay(inherited, written);
+    document = mergeOverlay(stackDocument(base, overlays), { aliases: [], matches: [], ...written });
   }
   const overlay = overlays.get(name);
   return overlay === undefined ? document : mergeOverlay(document, overlay);
