@@ -47,6 +47,23 @@ export interface Environment {
   step(action: number): Step;
 }
 
+/** What one of several agents sees. */
+export interface AgentObservation extends Observation {
+  /** The agent whose turn it is: 0 .. agentCount - 1. */
+  readonly agent: number;
+}
+
+/**
+ * Several agents that act in turn on one task and share its reward. Whoever knows nothing of agents may treat it as an
+ * environment with one.
+ */
+export interface MultiAgentEnvironment extends Environment {
+  /** Fixed while an episode runs; `reset` may change it. */
+  readonly agentCount: number;
+  /** Whose turn it was, is or would be where this was observed; the observation must be this environment's. */
+  agentOf(observation: Observation): number;
+}
+
 /** Fails on an action that the observation does not allow. */
 export function checkAction(observation: Observation, action: number): void {
   if (!Number.isInteger(action) || action < 0 || action >= observation.optionCount)
