@@ -1,11 +1,23 @@
 /** Solvers by the name that the command line gives them. */
 import { PartitionError } from '../util/errors.js';
+import { annealSolver } from './anneal.js';
 import { exhaustiveSolver } from './exhaustive.js';
+import { expertSolver } from './expert.js';
+import { geneticSolver } from './genetic.js';
 import { greedySolver } from './greedy.js';
+import { mcmcSolver } from './mcmc.js';
 import { randomSolver } from './random.js';
 import type { Solver } from './types.js';
 
-export const CLASSICAL_SOLVERS: readonly Solver[] = [randomSolver, greedySolver, exhaustiveSolver];
+export const CLASSICAL_SOLVERS: readonly Solver[] = [
+  randomSolver,
+  greedySolver,
+  exhaustiveSolver,
+  expertSolver,
+  annealSolver,
+  mcmcSolver,
+  geneticSolver,
+];
 
 /**
  * @param solvers to choose from; the classical ones unless more are given
