@@ -29,10 +29,10 @@ export type PlanDecision = (typeof PLAN_DECISIONS)[number];
 
 /** Categories an option of a categorical decision may be of (8 cut rules are the most). */
 const CATEGORIES = 8;
-const OPTION_NUMBERS = 10;
+const OPTION_NUMBERS = 12;
 export const OPTION_FEATURES = CATEGORIES + OPTION_NUMBERS;
 
-const PROBLEM_FEATURES = 8;
+const PROBLEM_FEATURES = 14;
 const STATE_FEATURES = 24;
 export const CONTEXT_FEATURES = PLAN_DECISIONS.length + PROBLEM_FEATURES + STATE_FEATURES;
 
@@ -48,6 +48,8 @@ export class PlanFeatures {
   private readonly problemFeatures: number[];
   private readonly hostDevices: number;
   private readonly capacityBytes: number;
+  /** Work of a step at the peak rate of all devices, seconds. */
+  private readonly idealSec: number;
 
   constructor(
     private readonly space: PlanSpace,
@@ -56,6 +58,9 @@ export class PlanFeatures {
     const { problem } = space;
     this.hostDevices = Math.max(...problem.cluster.groups.map((g) => g.devicesPerHost));
     this.capacityBytes = Math.min(...problem.cluster.groups.map((g) => g.device.memoryBytes));
+    const rate = peakFlopPerSec(problem);
+    const flop = problem.forwardFlopPerSequence + problem.backwardFlopPerSequence;
+    this.idealSec = Math.max(1e-12, (problem.globalBatch * flop) / (rate * problem.devices));
     this.problemFeatures = describeProblem(problem, this.hostDevices, this.capacityBytes);
   }
 
@@ -126,7 +131,10 @@ export class PlanFeatures {
     out[k++] = tables ? clip(this.loadRatio(after)) : 0;
     const [time, memory] = stageStart === null ? [0, 0] : this.imbalance(after, stageStart);
     out[k++] = time;
-    out[k] = memory;
+    out[k++] = memory;
+    const stepSec = this.evenSec(after);
+    out[k++] = clip(Math.log2(stepSec / this.idealSec));
+    out[k] = clip(Math.log2(this.gradientSec(after) / stepSec));
   }
 
   /** Some class of a recompute family (the last class where the family is empty). */
@@ -166,6 +174,29 @@ export class PlanFeatures {
     return Math.log2(this.model.memoryBytes(0, 0, segments) / (d.pp * this.capacityBytes));
   }
 
+  /** Seconds of a step, were stages even and gradients free; decisions to come as they stand in `d`. Builds a table. */
+  private evenSec(d: Decisions): number {
+    const { segmentation, devices, globalBatch } = this.space.problem;
+    const n = segmentation.segmentCount;
+    const table = this.model.table(d, 0);
+    const microbatchSec =
+      table.forwardSec[n] + table.backwardSec[n] + table.policy(d.recompute).recomputeSec[n];
+    const microbatches = (globalBatch * d.pp * d.tp * d.cp) / (devices * d.microbatch);
+    const share = d.schedule === 'zb-h1' ? 1 / 3 : 1;
+    return Math.max(1e-12, (microbatchSec / d.pp) * (microbatches + (share * (d.pp - 1)) / d.vpp));
+  }
+
+  /** Seconds that the gradients of a rank take over the widest network. */
+  private gradientSec(d: Decisions): number {
+    const { problem } = this.space;
+    const { levels } = problem.cluster;
+    const dp = problem.devices / (d.pp * d.tp * d.cp);
+    if (dp <= 1 || levels.length === 0) return 1e-12;
+    const bytes = 2 * stateBytesOf(problem, d.zeroStage).grad * (problem.parameters / (d.pp * d.tp));
+    const { bytesPerSecPerDevice, efficiency } = levels[levels.length - 1];
+    return Math.max(1e-12, bytes / (bytesPerSecPerDevice * efficiency));
+  }
+
   /** Slowest over mean stage, and fullest stage over capacity, both log2. */
   private imbalance(d: Decisions, stageStart: Int32Array): [number, number] {
     this.model.take(d);
@@ -186,6 +217,12 @@ export class PlanFeatures {
 
 function describeProblem(problem: PlanProblem, hostDevices: number, capacityBytes: number): number[] {
   const { segmentation, devices, globalBatch, sequenceLength, experts, parameters } = problem;
+  const { cluster, precision, phase, forwardFlopPerSequence } = problem;
+  const rate = peakFlopPerSec(problem);
+  const { levels } = cluster;
+  const near = levels.length === 0 ? rate : levels[0].bytesPerSecPerDevice;
+  const far = levels.length === 0 ? rate : levels[levels.length - 1].bytesPerSecPerDevice;
+  const slowest = Math.min(...cluster.groups.map((g) => g.device.achievableFlopPerSec[precision]));
   return [
     log(devices),
     log(segmentation.segmentCount),
@@ -195,7 +232,25 @@ function describeProblem(problem: PlanProblem, hostDevices: number, capacityByte
     Math.log2(hostDevices) / 4,
     clip(Math.log2((18 * parameters) / (devices * capacityBytes))),
     clip(Math.log2((18 * parameters) / capacityBytes)),
+    // FLOP that a device does while a byte crosses its nearest and its widest network, against a rich fabric's.
+    clip(Math.log2(rate / (near * RICH_FLOP_PER_BYTE))),
+    clip(Math.log2(rate / (far * RICH_FLOP_PER_BYTE)) / 2),
+    cluster.groups.length > 1 ? 1 : 0,
+    clip(Math.log2(cluster.groups[0].device.achievableFlopPerSec[precision] / slowest)),
+    phase === 'train' ? 1 : 0,
+    // Work that every parameter does for a sequence, against two operations a token.
+    clip(Math.log2((forwardFlopPerSequence + 1) / (2 * (parameters + 1) * sequenceLength))),
   ];
+}
+
+/** FLOP per byte of a device with a fast domain around it: 1 PFLOP/s at 450 GB/s. */
+const RICH_FLOP_PER_BYTE = 2200;
+
+/** Mean over devices of the rate a large matmul reaches. */
+function peakFlopPerSec({ cluster, precision, devices }: PlanProblem): number {
+  let sum = 0;
+  for (const g of cluster.groups) sum += g.deviceCount * g.device.achievableFlopPerSec[precision];
+  return sum / devices;
 }
 
 /** log2 in units of 4 doublings. */
