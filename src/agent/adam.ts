@@ -6,6 +6,13 @@ const BETA1 = 0.9;
 const BETA2 = 0.999;
 const EPSILON = 1e-5;
 
+/** First and second moments per variable. */
+export interface AdamState {
+  readonly steps: number;
+  readonly first: readonly Float64Array[];
+  readonly second: readonly Float64Array[];
+}
+
 export class Adam {
   private readonly weights: Float32Array[];
   private readonly first: Float64Array[];
@@ -20,6 +27,18 @@ export class Adam {
     this.weights = variables.map((v) => (v.dataSync() as Float32Array).slice());
     this.first = this.weights.map((w) => new Float64Array(w.length));
     this.second = this.weights.map((w) => new Float64Array(w.length));
+  }
+
+  /** Moments and count of steps, to go on from later. */
+  get state(): AdamState {
+    return { steps: this.steps, first: this.first, second: this.second };
+  }
+
+  /** Goes on from a state of the same shapes. */
+  restore(state: AdamState): void {
+    this.steps = state.steps;
+    this.first.forEach((x, k) => x.set(state.first[k]));
+    this.second.forEach((x, k) => x.set(state.second[k]));
   }
 
   /** One step along the gradients, which are scaled down where their joint norm exceeds the limit. */

@@ -8,7 +8,9 @@ import type { Random } from '../util/random.js';
 import { quantile } from '../util/stats.js';
 import { Adam } from './adam.js';
 import type { TensorFlow } from './backend.js';
-import type { Environment, Observation } from './environment.js';
+import type { Environment } from './environment.js';
+import type { Transition } from './rollout.js';
+import { meanReturn, rollout, undiscounted } from './rollout.js';
 import { packBatch, Scorer, segmentSum, width } from './scorer.js';
 
 export interface PpoOptions {
@@ -54,19 +56,6 @@ export const DEFAULT_PPO: PpoOptions = {
   floorQuantile: 0.75,
 };
 
-/** One decision of a rollout and what came of it. */
-interface Transition {
-  readonly observation: Observation;
-  /** Place of the chosen option among the legal ones. */
-  readonly choice: number;
-  readonly logProbability: number;
-  readonly value: number;
-  reward: number;
-  advantage: number;
-  /** Target of the value. */
-  targetReturn: number;
-}
-
 /** After each update: mean undiscounted return of its episodes, and mean entropy of the policy in nats. */
 export interface PpoProgress {
   readonly update: number;
@@ -74,11 +63,22 @@ export interface PpoProgress {
   readonly entropy: number;
 }
 
+/** A policy in training: everything that an update changes. */
+export interface Learner {
+  readonly scorer: Scorer;
+  readonly adam: Adam;
+}
+
+export function createLearner(scorer: Scorer, options: PpoOptions): Learner {
+  return { scorer, adam: new Adam(scorer.tf, scorer.variables, options.maxGradientNorm) };
+}
+
 /**
  * Trains a policy until `progress()` reaches 1 and returns it. The caller disposes of it.
  *
  * @param makeEnvironment builds environment number i; all are of one spec
  * @param progress share of the training done, 0..1; asked between episodes of a rollout as well, so that a budget holds
+ * @param warm a policy to start from, else a random one; it is trained in place
  */
 export function trainPpo(
   tf: TensorFlow,
@@ -87,95 +87,53 @@ export function trainPpo(
   random: Random,
   progress: () => number,
   onUpdate?: (report: PpoProgress) => void,
+  warm?: Scorer,
 ): Scorer {
   const environments = Array.from({ length: options.environments }, (_, i) => makeEnvironment(i));
-  const scorer = new Scorer(tf, environments[0].spec, options.hidden, random.fork());
-  const adam = new Adam(tf, scorer.variables, options.maxGradientNorm);
+  const scorer = warm ?? new Scorer(tf, environments[0].spec, options.hidden, random.fork());
+  const learner = createLearner(scorer, options);
   for (let update = 0; progress() < 1; update++) {
-    const episodes = rollout(scorer, environments, options, random, progress);
-    if (episodes.length === 0) break;
-    const mean = meanReturn(episodes);
-    floorReturns(episodes, options.floorQuantile);
-    for (const episode of episodes) estimateAdvantages(episode, options);
-    const transitions = episodes.flat();
-    normaliseAdvantages(transitions);
-    const share = 1 - (1 - options.finalShare) * Math.min(1, progress());
-    for (let epoch = 0; epoch < options.epochs; epoch++) {
-      random.shuffle(transitions);
-      for (let from = 0; from < transitions.length; from += options.minibatch) {
-        const minibatch = transitions.slice(from, from + options.minibatch);
-        adam.apply(lossGradients(scorer, minibatch, options, share), options.learningRate * share);
-      }
-    }
-    onUpdate?.({ update, meanReturn: mean, entropy: meanEntropy(scorer, transitions) });
+    const report = updatePpo(learner, [environments], options, random, progress);
+    if (report === null) break;
+    onUpdate?.({ update, ...report });
   }
   return scorer;
 }
 
-/** Plays one whole episode in every environment, all their decisions priced together; [] when the budget ends first. */
-function rollout(
-  scorer: Scorer,
-  environments: readonly Environment[],
+/**
+ * One update of PPO: an episode in every environment, then several epochs of gradients over their decisions.
+ *
+ * @param groups environments of one problem each; returns are compared within a group only
+ * @returns null when the budget ended before the episodes did
+ */
+export function updatePpo(
+  { scorer, adam }: Learner,
+  groups: readonly (readonly Environment[])[],
   options: PpoOptions,
   random: Random,
   progress: () => number,
-): Transition[][] {
-  const episodes: Transition[][] = environments.map(() => []);
-  const observations = environments.map((e) => e.reset(random.uint32()));
-  let active = environments.map((_, i) => i);
-  while (active.length > 0 && progress() < 1) {
-    const batch = packBatch(
-      scorer.spec,
-      active.map((i) => observations[i]),
-    );
-    const { scores, values } = scorer.infer(batch);
-    const still: number[] = [];
-    for (let t = 0; t < active.length; t++) {
-      if (progress() >= 1) return [];
-      const i = active[t];
-      const { choice, logProbability } = sample(scores, batch.rowStart[t], batch.rowStart[t + 1], random);
-      const step = environments[i].step(batch.rowOption[batch.rowStart[t] + choice]);
-      episodes[i].push({
-        observation: observations[i],
-        choice,
-        logProbability,
-        value: values[t],
-        reward: step.reward,
-        advantage: 0,
-        targetReturn: 0,
-      });
-      observations[i] = step.observation;
-      if (!step.terminated && !step.truncated) still.push(i);
-      // A cut episode goes on in value only: the last reward takes the value of what would have followed.
-      else if (step.truncated && !step.terminated)
-        episodes[i].at(-1)!.reward += options.discount * valueOf(scorer, step.observation);
+): Omit<PpoProgress, 'update'> | null {
+  const episodes = rollout(scorer, groups.flat(), options.discount, random, progress);
+  if (episodes.length === 0) return null;
+  const mean = meanReturn(episodes);
+  let from = 0;
+  for (const { length } of groups) {
+    const group = episodes.slice(from, (from += length));
+    floorReturns(group, options.floorQuantile);
+    if (groups.length > 1) standardiseReturns(group);
+  }
+  for (const episode of episodes) estimateAdvantages(episode, options);
+  const transitions = episodes.flat();
+  normaliseAdvantages(transitions);
+  const share = 1 - (1 - options.finalShare) * Math.min(1, progress());
+  for (let epoch = 0; epoch < options.epochs; epoch++) {
+    random.shuffle(transitions);
+    for (let from = 0; from < transitions.length; from += options.minibatch) {
+      const minibatch = transitions.slice(from, from + options.minibatch);
+      adam.apply(lossGradients(scorer, minibatch, options, share), options.learningRate * share);
     }
-    active = still;
   }
-  return episodes;
-}
-
-function valueOf(scorer: Scorer, observation: Observation): number {
-  return scorer.infer(packBatch(scorer.spec, [observation])).values[0];
-}
-
-/** Draws from softmax(scores[from..to)). */
-function sample(
-  scores: Float32Array,
-  from: number,
-  to: number,
-  random: Random,
-): { choice: number; logProbability: number } {
-  let total = 0;
-  for (let r = from; r < to; r++) total += Math.exp(scores[r]);
-  let left = random.next() * total;
-  let choice = 0;
-  for (let r = from; r < to; r++) {
-    choice = r - from;
-    left -= Math.exp(scores[r]);
-    if (left < 0) break;
-  }
-  return { choice, logProbability: scores[from + choice] - Math.log(total) };
+  return { meanReturn: mean, entropy: meanEntropy(scorer, transitions) };
 }
 
 /** Lifts the returns of the poorest episodes to the quantile, by their last reward. */
@@ -188,11 +146,20 @@ function floorReturns(episodes: readonly Transition[][], quantileShare: number):
   });
 }
 
-function undiscounted(episode: readonly Transition[]): number {
-  let sum = 0;
-  for (const x of episode) sum += x.reward;
-  return sum;
+/** Returns of one problem to mean 0 and deviation 1, so that every problem weighs the same; 0 where all are alike. */
+function standardiseReturns(episodes: readonly Transition[][]): void {
+  const returns = episodes.map(undiscounted);
+  const centre = returns.reduce((sum, x) => sum + x, 0) / returns.length;
+  const variance = returns.reduce((sum, x) => sum + (x - centre) ** 2, 0) / returns.length;
+  const scale = 1 / (Math.sqrt(variance) + LEAST_DEVIATION);
+  episodes.forEach((episode) => {
+    for (const x of episode) x.reward *= scale;
+    episode[episode.length - 1].reward -= centre * scale;
+  });
 }
+
+/** Differences of returns below a thousandth are no lesson. */
+const LEAST_DEVIATION = 1e-3;
 
 /** GAE: A_t = sum over k of (discount * traceDecay)^k * delta_{t+k}, delta_t = r_t + discount * v_{t+1} - v_t. */
 function estimateAdvantages(episode: Transition[], { discount, traceDecay }: PpoOptions): void {
@@ -276,12 +243,6 @@ function segmentMatrix(tf: TensorFlow, rowStart: Int32Array): { matrix: Tensor2D
     for (let r = rowStart[t]; r < rowStart[t + 1]; r++) transposed[r * n + t] = 1;
   }
   return { matrix: tf.tensor2d(data, [n, rows]), transposed: tf.tensor2d(transposed, [rows, n]) };
-}
-
-function meanReturn(episodes: readonly Transition[][]): number {
-  let sum = 0;
-  for (const episode of episodes) sum += undiscounted(episode);
-  return sum / episodes.length;
 }
 
 function meanEntropy(scorer: Scorer, transitions: readonly Transition[]): number {
