@@ -15,7 +15,7 @@ import type { CutRule, Cutter } from '../search/cutRules.js';
 import { CUT_RULES } from '../search/cutRules.js';
 import type { PriceMemo } from '../search/memo.js';
 import type { Decisions, MeshDegrees, PlanSpace } from '../search/space.js';
-import type { Environment, EnvironmentSpec, Observation, Step } from './environment.js';
+import type { Environment, EnvironmentSpec, Observation, RewardComponents, Step } from './environment.js';
 import { checkAction, MAX_OPTIONS } from './environment.js';
 import type { PlanDecision } from './planFeatures.js';
 import { CONTEXT_FEATURES, OPTION_FEATURES, PLAN_DECISIONS, PlanFeatures } from './planFeatures.js';
@@ -92,12 +92,55 @@ export class PlanEpisode implements Environment {
     if (stageStart === null)
       return { observation: this.ask(), reward: 0, terminated: false, truncated: false };
     this.plan = { ...after, stageStart };
+    const components = this.rewardComponents(this.plan);
     return {
       observation: this.observation,
-      reward: this.reward(this.plan),
+      reward: Math.max(-REWARD_LIMIT, components.gain - components.excess),
       terminated: true,
       truncated: false,
+      components,
     };
+  }
+
+  /** The action that a plan implies for the decision now on offer, -1 when it is not on offer; cuts by the rule nearest to them. */
+  actionToward(plan: Candidate): number {
+    const decision = PLAN_DECISIONS[this.next];
+    if (decision === 'cuts') return nearestCuts(this.options, plan.stageStart);
+    return this.options.findIndex(
+      (o) => o.legal && agrees(decision, o.after, plan, this.space.familyOfClass),
+    );
+  }
+
+  /**
+   * The action of the running episode that leads towards a plan: the same decision, or for cuts the nearest ones offered.
+   *
+   * @returns -1 when no option agrees with the plan
+   */
+  actionToward(plan: Candidate): number {
+    const decision = PLAN_DECISIONS[this.next];
+    if (decision === 'cuts') return nearestCuts(this.options, plan.stageStart);
+    const agrees = (d: Decisions): boolean => {
+      switch (decision) {
+        case 'context-exchange':
+          return d.contextExchange === plan.contextExchange;
+        case 'schedule':
+          return d.schedule === plan.schedule && d.vpp === plan.vpp;
+        case 'zero':
+          return d.zeroStage === plan.zeroStage && d.dpShard === plan.dpShard;
+        case 'recompute':
+        case 'recompute-rest': {
+          const family = decision === 'recompute' ? 0 : 1;
+          return this.space.familyOfClass.every(
+            (f, c) => f !== family || d.recompute[c] === plan.recompute[c],
+          );
+        }
+        case 'axis-order':
+          return d.axisOrder === plan.axisOrder;
+        default:
+          return d[decision] === plan[decision];
+      }
+    };
+    return this.options.findIndex((o) => o.legal && agrees(o.after));
   }
 
   /** Moves on to the next decision that leaves a choice and offers its options. */
@@ -196,11 +239,15 @@ export class PlanEpisode implements Environment {
     return found;
   }
 
-  private reward(plan: Candidate): number {
+  private rewardComponents(plan: Candidate): RewardComponents {
     const price = this.memo.price(plan);
     const gain = Math.log(this.referenceValue / price.value);
-    const penalty = price.fits ? 0 : OVERFLOW_PENALTY * (1 + Math.log2(Math.max(1, price.memoryRatio)));
-    return Math.max(-REWARD_LIMIT, Math.min(REWARD_LIMIT, (price.fits ? gain : Math.min(0, gain)) - penalty));
+    return {
+      gain: Math.max(-REWARD_LIMIT, Math.min(price.fits ? REWARD_LIMIT : 0, gain)),
+      excess: price.fits
+        ? 0
+        : Math.min(REWARD_LIMIT, OVERFLOW_PENALTY * (1 + Math.log2(Math.max(1, price.memoryRatio)))),
+    };
   }
 }
 
@@ -232,6 +279,64 @@ function thin(options: Option[]): Option[] {
   return Array.from({ length: MAX_OPTIONS }, (_, i) => legal[Math.floor((i * legal.length) / MAX_OPTIONS)]);
 }
 
+/** The option whose boundaries are the fewest segments away. */
+function nearestCuts(options: readonly Option[], stageStart: Int32Array): number {
+  let nearest = -1;
+  let least = Infinity;
+  options.forEach(({ stageStart: cuts }, i) => {
+    if (cuts === null || cuts.length !== stageStart.length) return;
+    let away = 0;
+    cuts.forEach((at, k) => (away += Math.abs(at - stageStart[k])));
+    if (away < least) [nearest, least] = [i, away];
+  });
+  return nearest;
+}
+
 function sameCuts(a: Int32Array, b: Int32Array): boolean {
   return a.every((x, i) => x === b[i]);
+}
+
+/** Whether an option takes a decision as the plan did. */
+function agrees(
+  decision: PlanDecision,
+  option: Decisions,
+  plan: Candidate,
+  familyOfClass: Uint8Array,
+): boolean {
+  switch (decision) {
+    case 'context-exchange':
+      return option.contextExchange === plan.contextExchange;
+    case 'microbatch':
+      return option.microbatch === plan.microbatch;
+    case 'schedule':
+      return option.schedule === plan.schedule && option.vpp === plan.vpp;
+    case 'zero':
+      return option.zeroStage === plan.zeroStage && (plan.zeroStage === 0 || option.dpShard === plan.dpShard);
+    case 'recompute':
+    case 'recompute-rest': {
+      const family = decision === 'recompute' ? 0 : 1;
+      return option.recompute.every(
+        (policy, c) => familyOfClass[c] !== family || policy === plan.recompute[c],
+      );
+    }
+    case 'axis-order':
+      return option.axisOrder === plan.axisOrder;
+    case 'cuts':
+      return true;
+    default:
+      return option[decision] === plan[decision];
+  }
+}
+
+/** The option whose cuts differ least, in segments moved. */
+function nearestCuts(options: readonly Option[], stageStart: Int32Array): number {
+  let best = -1;
+  let least = Infinity;
+  options.forEach((o, i) => {
+    if (o.stageStart === null || o.stageStart.length !== stageStart.length) return;
+    let moved = 0;
+    for (let v = 0; v < stageStart.length; v++) moved += Math.abs(o.stageStart[v] - stageStart[v]);
+    if (moved < least) [best, least] = [i, moved];
+  });
+  return best;
 }

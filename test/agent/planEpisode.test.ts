@@ -59,6 +59,25 @@ describe('agent/planEpisode', () => {
     });
   });
 
+  it('finds the actions that lead to a plan of the space', () => {
+    for (const problem of PROBLEMS) {
+      const env = episode(problem);
+      const random = new Random(5);
+      for (let k = 0; k < 20; k++) {
+        let observation = env.reset(k);
+        for (let done = false; !done;) {
+          const step = env.step(randomAction(observation, random));
+          observation = step.observation;
+          done = step.terminated;
+        }
+        const plan = env.plan!;
+        env.reset(k);
+        for (let done = false; !done;) done = env.step(env.actionToward(plan)).terminated;
+        expect(env.plan).to.deep.equal(plan);
+      }
+    }
+  });
+
   it('rewards the logarithm of the improvement over the reference, and less for what does not fit', () => {
     const problem = syntheticProblem({ devices: 8, hidden: 12288, layers: 96 });
     const env = episode(problem);
