@@ -17,25 +17,29 @@ import { fitStacks, overlaysOf } from '../src/validation/stackFits.js';
 import type { Overlay } from '../src/cluster/overlay.js';
 
 const data = (path: string): string => fileURLToPath(new URL(`../src/data/${path}`, import.meta.url));
-const dryRun = process.argv.includes('--dry-run');
-const progress = (text: string): void => void process.stderr.write(`\r\u001b[K${text}`);
+function main(): void {
+  const dryRun = process.argv.includes('--dry-run');
+  const progress = (text: string): void => void process.stderr.write(`\r\u001b[K${text}`);
 
-const file = data('measured/measured.csv');
-const { rows } = readRows(readCsv(readFileSync(file, 'utf8'), file), file);
-const predictor = new Predictor();
-const { prepared } = predictor.prepareAll(rows);
-const fitted = fitStacks(predictor, prepared, null, [], progress);
-progress('');
-for (const f of fitted)
-  console.log(
-    `${f.fit.stacks.join(', ')} (${f.fit.rows}): ${f.rows} rows, error ${(100 * f.error).toFixed(1)} %`,
-  );
-if (!dryRun) for (const [name, overlay] of overlaysOf(fitted)) writeStack(name, overlay);
-const left = leaveOneOut(predictor, prepared, fitted, progress);
-progress('');
-for (const s of left.sources)
-  console.log(`without ${s.group}: ${s.mape === null ? '-' : `${(100 * s.mape).toFixed(1)} %`}`);
-if (!dryRun) writeFileSync(data('measured/intervals.yaml'), leftOutYaml(left));
+  const file = data('measured/measured.csv');
+  const { rows } = readRows(readCsv(readFileSync(file, 'utf8'), file), file);
+  const predictor = new Predictor();
+  const { prepared } = predictor.prepareAll(rows);
+  const fitted = fitStacks(predictor, prepared, null, [], progress);
+  progress('');
+  for (const f of fitted)
+    console.log(
+      `${f.fit.stacks.join(', ')} (${f.fit.rows}): ${f.rows} rows, error ${(100 * f.error).toFixed(1)} %`,
+    );
+  if (!dryRun) for (const [name, overlay] of overlaysOf(fitted)) writeStack(name, overlay);
+  const left = leaveOneOut(predictor, prepared, fitted, progress);
+  progress('');
+  for (const s of left.sources)
+    console.log(`without ${s.group}: ${s.mape === null ? '-' : `${(100 * s.mape).toFixed(1)} %`}`);
+  if (!dryRun) writeFileSync(data('measured/intervals.yaml'), leftOutYaml(left));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();
 
 /** Numbers of a profile are replaced, its words stay. */
 function writeStack(name: string, overlay: Overlay): void {
