@@ -5,7 +5,7 @@
  *     latency   every device runs one op at a time; data for another device arrives `transferSec` after its op ends.
  *               An op takes the first gap of its device that is long enough (insertion, as HEFT: Topcuoglu et al. 2002).
  *     load      what a device does per sample in a pipeline: its ops, and what it takes in and sends out, each
- *               producer's output once (Tarnawski et al. 2020)
+ *               tensor once (Tarnawski et al. 2020)
  */
 
 export interface PlacementProblem {
@@ -24,6 +24,9 @@ export interface PlacementProblem {
   readonly edgeFrom: Int32Array;
   readonly edgeTo: Int32Array;
   readonly transferSec: Float64Array;
+  /** What each edge carries: edges of one tensor leave their producer, and enter a device, once. */
+  readonly edgeTensor: Int32Array;
+  readonly tensorCount: number;
   /** Ops of one group (>= 0) go to one device; -1: the op stands alone. */
   readonly group: Int32Array;
   readonly objective: 'latency' | 'load';
@@ -151,7 +154,7 @@ export class PlacementState {
   /** Bound of every placement that goes on from here; the value itself once all ops are placed. */
   valueSec: number;
   private readonly deviceOfGroup: Int32Array;
-  /** Busy intervals of each device by start, and what producers have been charged on each device [op, device]. */
+  /** Busy intervals of each device by start, and what has been charged for tensors on each device [tensor, device]. */
   private readonly starts: Float64Array[];
   private readonly ends: Float64Array[];
   private readonly busy: Int32Array;
@@ -159,7 +162,7 @@ export class PlacementState {
   private insertAt = 0;
 
   constructor(readonly graph: PlacementGraph) {
-    const { opCount, group } = graph.problem;
+    const { opCount, tensorCount, group, objective } = graph.problem;
     const { devices } = graph;
     this.device = new Int32Array(opCount);
     this.finishSec = new Float64Array(opCount);
@@ -170,7 +173,7 @@ export class PlacementState {
     this.starts = list();
     this.ends = list();
     this.busy = new Int32Array(devices);
-    this.charged = new Float64Array(graph.problem.objective === 'load' ? opCount * devices : 0);
+    this.charged = new Float64Array(objective === 'load' ? tensorCount * devices : 0);
     this.valueSec = graph.boundSec;
     this.clear();
   }
@@ -301,7 +304,7 @@ export class PlacementState {
    */
   private transfers(op: number, d: number, charge: boolean): number {
     const { graph, device, charged, loadSec } = this;
-    const { edgeFrom, transferSec, paysTransfers } = graph.problem;
+    const { edgeFrom, edgeTensor, transferSec, paysTransfers } = graph.problem;
     const { devices } = graph;
     let added = 0;
     for (let j = graph.inStart[op]; j < graph.inStart[op + 1]; j++) {
@@ -309,15 +312,16 @@ export class PlacementState {
       const u = edgeFrom[e];
       const from = device[u];
       if (from === d) continue;
-      // charged[u, d] is what d has paid for u's output; charged[u, from] what its own device has paid to send it.
-      const more = transferSec[e] - charged[u * devices + d];
+      // What d has paid for the tensor, and what its own device has paid to send it.
+      const t = edgeTensor[e] * devices;
+      const more = transferSec[e] - charged[t + d];
       if (more > 0) {
         added += paysTransfers[d] * more;
-        if (charge) charged[u * devices + d] = transferSec[e];
+        if (charge) charged[t + d] = transferSec[e];
       }
-      const sends = transferSec[e] - charged[u * devices + from];
+      const sends = transferSec[e] - charged[t + from];
       if (charge && sends > 0) {
-        charged[u * devices + from] = transferSec[e];
+        charged[t + from] = transferSec[e];
         loadSec[from] += paysTransfers[from] * sends;
       }
     }

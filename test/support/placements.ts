@@ -51,6 +51,8 @@ export function randomPlacement(random: Random, shape: PlacementShape): Placemen
     edgeFrom: Int32Array.from(from),
     edgeTo: Int32Array.from(to),
     transferSec: Float64Array.from(transfer),
+    edgeTensor: Int32Array.from(from),
+    tensorCount: ops,
     group,
     objective,
   };
