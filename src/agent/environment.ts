@@ -29,6 +29,13 @@ export interface Observation {
   readonly context: Float32Array;
 }
 
+/** What a reward is made of where a limit may be broken: reward = gain - excess; a learner may weigh the excess otherwise. */
+export interface RewardComponents {
+  readonly gain: number;
+  /** By how much the limit was broken, 0 = kept. */
+  readonly excess: number;
+}
+
 export interface Step {
   /** What is offered next; after the last step, whatever the environment shows (never acted on). */
   readonly observation: Observation;
@@ -37,6 +44,8 @@ export interface Step {
   readonly terminated: boolean;
   /** The episode was cut off by a limit outside the task (the value of the last state still counts). */
   readonly truncated: boolean;
+  /** Absent where nothing limits what is done: the reward is all gain. */
+  readonly components?: RewardComponents;
 }
 
 export interface Environment {

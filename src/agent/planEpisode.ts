@@ -35,13 +35,15 @@ interface Option {
   readonly stageStart: Int32Array | null;
 }
 
+export const PLAN_SPEC: EnvironmentSpec = {
+  name: 'plan',
+  optionFeatures: OPTION_FEATURES,
+  contextFeatures: CONTEXT_FEATURES,
+  maxSteps: PLAN_DECISIONS.length,
+};
+
 export class PlanEpisode implements Environment {
-  readonly spec: EnvironmentSpec = {
-    name: 'plan',
-    optionFeatures: OPTION_FEATURES,
-    contextFeatures: CONTEXT_FEATURES,
-    maxSteps: PLAN_DECISIONS.length,
-  };
+  readonly spec = PLAN_SPEC;
   /** The plan of the last finished episode. */
   plan: Candidate | null = null;
   private readonly features: PlanFeatures;
@@ -109,38 +111,6 @@ export class PlanEpisode implements Environment {
     return this.options.findIndex(
       (o) => o.legal && agrees(decision, o.after, plan, this.space.familyOfClass),
     );
-  }
-
-  /**
-   * The action of the running episode that leads towards a plan: the same decision, or for cuts the nearest ones offered.
-   *
-   * @returns -1 when no option agrees with the plan
-   */
-  actionToward(plan: Candidate): number {
-    const decision = PLAN_DECISIONS[this.next];
-    if (decision === 'cuts') return nearestCuts(this.options, plan.stageStart);
-    const agrees = (d: Decisions): boolean => {
-      switch (decision) {
-        case 'context-exchange':
-          return d.contextExchange === plan.contextExchange;
-        case 'schedule':
-          return d.schedule === plan.schedule && d.vpp === plan.vpp;
-        case 'zero':
-          return d.zeroStage === plan.zeroStage && d.dpShard === plan.dpShard;
-        case 'recompute':
-        case 'recompute-rest': {
-          const family = decision === 'recompute' ? 0 : 1;
-          return this.space.familyOfClass.every(
-            (f, c) => f !== family || d.recompute[c] === plan.recompute[c],
-          );
-        }
-        case 'axis-order':
-          return d.axisOrder === plan.axisOrder;
-        default:
-          return d[decision] === plan[decision];
-      }
-    };
-    return this.options.findIndex((o) => o.legal && agrees(o.after));
   }
 
   /** Moves on to the next decision that leaves a choice and offers its options. */
@@ -277,19 +247,6 @@ function thin(options: Option[]): Option[] {
   const legal = options.filter((o) => o.legal);
   if (legal.length <= MAX_OPTIONS) return legal;
   return Array.from({ length: MAX_OPTIONS }, (_, i) => legal[Math.floor((i * legal.length) / MAX_OPTIONS)]);
-}
-
-/** The option whose boundaries are the fewest segments away. */
-function nearestCuts(options: readonly Option[], stageStart: Int32Array): number {
-  let nearest = -1;
-  let least = Infinity;
-  options.forEach(({ stageStart: cuts }, i) => {
-    if (cuts === null || cuts.length !== stageStart.length) return;
-    let away = 0;
-    cuts.forEach((at, k) => (away += Math.abs(at - stageStart[k])));
-    if (away < least) [nearest, least] = [i, away];
-  });
-  return nearest;
 }
 
 function sameCuts(a: Int32Array, b: Int32Array): boolean {

@@ -56,10 +56,12 @@ export const DEFAULT_PPO: PpoOptions = {
   floorQuantile: 0.75,
 };
 
-/** After each update: mean undiscounted return of its episodes, and mean entropy of the policy in nats. */
+/** After each update: mean undiscounted return of its episodes, best return, and mean entropy of the policy in nats. */
 export interface PpoProgress {
   readonly update: number;
   readonly meanReturn: number;
+  /** Mean over problems of the best episode's return. */
+  readonly bestReturn: number;
   readonly entropy: number;
 }
 
@@ -117,8 +119,10 @@ export function updatePpo(
   if (episodes.length === 0) return null;
   const mean = meanReturn(episodes);
   let from = 0;
+  let bestReturn = 0;
   for (const { length } of groups) {
     const group = episodes.slice(from, (from += length));
+    bestReturn += Math.max(...group.map(undiscounted)) / groups.length;
     floorReturns(group, options.floorQuantile);
     if (groups.length > 1) standardiseReturns(group);
   }
@@ -133,7 +137,7 @@ export function updatePpo(
       adam.apply(lossGradients(scorer, minibatch, options, share), options.learningRate * share);
     }
   }
-  return { meanReturn: mean, entropy: meanEntropy(scorer, transitions) };
+  return { meanReturn: mean, bestReturn, entropy: meanEntropy(scorer, transitions) };
 }
 
 /** Lifts the returns of the poorest episodes to the quantile, by their last reward. */
@@ -233,7 +237,10 @@ function lossGradients(
 }
 
 /** 0/1 matrix [steps, rows]: which rows are the options of a step; and its transpose. */
-function segmentMatrix(tf: TensorFlow, rowStart: Int32Array): { matrix: Tensor2D; transposed: Tensor2D } {
+export function segmentMatrix(
+  tf: TensorFlow,
+  rowStart: Int32Array,
+): { matrix: Tensor2D; transposed: Tensor2D } {
   const n = rowStart.length - 1;
   const rows = rowStart[n];
   const data = new Float32Array(n * rows);

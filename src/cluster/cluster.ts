@@ -3,7 +3,7 @@ import { PartitionError } from '../util/errors.js';
 import { scaleDevice } from './device.js';
 import { presetFolder } from './document.js';
 import { fitLevels, usedDomainSize, weakestLevels } from './levels.js';
-import { readClusterFile, readPresetCluster } from './spec.js';
+import { readClusterFile, readClusterSpec, readPresetCluster } from './spec.js';
 import type { Calibration } from './overlay.js';
 import type { ClusterSpec, GroupSpec } from './spec.js';
 import type { Cluster, DeviceGroup, Level, SourcedFigure } from './types.js';
@@ -31,6 +31,11 @@ export function loadCluster(nameOrPath: string, devices?: number, calibration?: 
     ? readClusterFile(nameOrPath, calibration)
     : readPresetCluster(nameOrPath, '--cluster', 'usage', calibration);
   return buildCluster(spec, devices);
+}
+
+/** A cluster given as the content of a cluster file; all of it, or that many devices. */
+export function clusterOfDocument(document: unknown, name: string, devices?: number): Cluster {
+  return buildCluster(readClusterSpec(document, name, name, '', undefined), devices);
 }
 
 function isPath(nameOrPath: string): boolean {

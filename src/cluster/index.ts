@@ -1,7 +1,7 @@
 /** Devices and topology as data. */
 export * from './types.js';
 export type { Calibration, Overlay } from './overlay.js';
-export { loadCluster, listPresets } from './cluster.js';
+export { clusterOfDocument, loadCluster, listPresets } from './cluster.js';
 export type { PresetDescription } from './cluster.js';
 export { loadDevice, listDevices, scaleDevice } from './device.js';
 export { fitLevels, usedDomainSize } from './levels.js';

@@ -66,7 +66,8 @@ export function readClusterFile(path: string, calibration?: Calibration): Cluste
   return readClusterSpec(readYaml(path), path, name, '', calibration);
 }
 
-function readClusterSpec(
+/** Reads a parsed document. `file` and `label` are for messages and sources. */
+export function readClusterSpec(
   document: unknown,
   file: string,
   fallbackName: string,

@@ -1,0 +1,220 @@
+/**
+ * Training over many problems: each update plays several episodes of a few problems side by side, compares returns
+ * within a problem only, and also clones a teacher's plan of each. Problem number i and the randomness of update u
+ * follow from the seed alone, so weights, moments and the number of updates done are all that going on needs.
+ */
+import type { Candidate } from '../plan/types.js';
+import { Cutter } from '../search/cutRules.js';
+import { Evaluator } from '../search/evaluator.js';
+import { exhaustiveSolver } from '../search/exhaustive.js';
+import { PriceMemo } from '../search/memo.js';
+import { randomPlan } from '../search/random.js';
+import { PlanSpace } from '../search/space.js';
+import type { SearchContext } from '../search/types.js';
+import { createSimulator } from '../simulate/estimate.js';
+import type { PlanProblem } from '../simulate/types.js';
+import { Random } from '../util/random.js';
+import type { Backend } from './backend.js';
+import type { Checkpoint } from './checkpoint.js';
+import { scorerFrom, weightsOf } from './checkpoint.js';
+import type { Demonstration } from './cloning.js';
+import { cloningGradients, demonstrate } from './cloning.js';
+import { PLAN_SPEC, PlanEpisode } from './planEpisode.js';
+import type { Learner, PpoOptions } from './ppo.js';
+import { createLearner, updatePpo } from './ppo.js';
+import { Scorer } from './scorer.js';
+
+export interface TrainingSettings {
+  readonly seed: number;
+  /** Updates of the whole training: learning rate and entropy bonus fall towards its end. */
+  readonly updates: number;
+  /** Problems of one update, and updates that each stays for. */
+  readonly problems: number;
+  readonly updatesPerProblem: number;
+  /** Of one problem in one update. */
+  readonly episodes: number;
+  /** Evaluations of the teacher on each problem; 0: no teacher. */
+  readonly teacherEvaluations: number;
+  /** Learning rate of cloning over that of PPO at the start; it falls to 0 with the training. */
+  readonly cloningWeight: number;
+  readonly ppo: PpoOptions;
+}
+
+/** Problem number `index` of a distribution; the same number gives the same problem. Null: nothing fits it, draw another. */
+export type ProblemSource = (index: number) => PlanProblem;
+
+/** What one update came to. */
+export interface TrainingReport {
+  /** From 1. */
+  readonly update: number;
+  /** All so far. */
+  readonly episodes: number;
+  /** Mean over episodes of log(reference / value), penalties included; the reference is the teacher's plan. */
+  readonly meanReturn: number;
+  /** Mean over problems of the best episode. */
+  readonly bestReturn: number;
+  /** Of the policy, nats. */
+  readonly entropy: number;
+  /** Mean -log p of the teacher's choices, nats; null without a teacher. */
+  readonly cloningLoss: number | null;
+  readonly learningRate: number;
+}
+
+/** A problem in play. */
+interface Lesson {
+  readonly index: number;
+  readonly episodes: readonly PlanEpisode[];
+  readonly demonstrations: readonly Demonstration[];
+}
+
+export class PlanTrainer {
+  private readonly learner: Learner;
+  private readonly lessons: (Lesson | null)[];
+  private done = 0;
+  private episodes = 0;
+
+  /**
+   * @param resume goes on from there; its own training's settings and source are given again
+   * @param where names that checkpoint in messages
+   */
+  constructor(
+    private readonly backend: Backend,
+    private readonly source: ProblemSource,
+    private readonly settings: TrainingSettings,
+    private readonly config: string | null,
+    resume: Checkpoint | null = null,
+    where = 'checkpoint',
+  ) {
+    const { tf } = backend;
+    const { ppo, seed } = settings;
+    const scorer =
+      resume === null
+        ? new Scorer(tf, PLAN_SPEC, ppo.hidden, stream(seed, 0))
+        : scorerFrom(tf, resume, PLAN_SPEC, ['ppo'], where);
+    this.learner = createLearner(scorer, ppo);
+    if (resume !== null) {
+      if (resume.optimizer !== null) this.learner.adam.restore(resume.optimizer);
+      this.done = resume.trainedBy.updates;
+      this.episodes = resume.trainedBy.episodes;
+    }
+    this.lessons = Array.from({ length: settings.problems }, () => null);
+  }
+
+  get updates(): number {
+    return this.done;
+  }
+
+  get finished(): boolean {
+    return this.done >= this.settings.updates;
+  }
+
+  update(): TrainingReport {
+    const { settings, learner, done } = this;
+    const { ppo } = settings;
+    const lessons = this.lessonsNow();
+    const random = stream(settings.seed, done + 1);
+    const progress = done / settings.updates;
+    const cloningLoss = this.clone(lessons, progress);
+    const report = updatePpo(
+      learner,
+      lessons.map((l) => l.episodes),
+      ppo,
+      random,
+      () => progress,
+    )!;
+    this.done++;
+    this.episodes += settings.problems * settings.episodes;
+    const learningRate = ppo.learningRate * (1 - (1 - ppo.finalShare) * progress);
+    return { update: this.done, episodes: this.episodes, ...report, cloningLoss, learningRate };
+  }
+
+  /** @param resumable with the optimizer's state; a policy that is only used needs none */
+  checkpoint(resumable: boolean): Checkpoint {
+    const { learner, settings } = this;
+    const { name, optionFeatures, contextFeatures } = PLAN_SPEC;
+    return {
+      algorithm: 'ppo',
+      environment: { name, optionFeatures, contextFeatures, hidden: settings.ppo.hidden },
+      trainedBy: {
+        seed: settings.seed,
+        updates: this.done,
+        episodes: this.episodes,
+        backend: this.backend.name,
+      },
+      weights: weightsOf(learner.scorer),
+      optimizer: resumable ? learner.adam.state : null,
+      config: this.config,
+    };
+  }
+
+  dispose(): void {
+    this.learner.scorer.dispose();
+  }
+
+  private clone(lessons: readonly Lesson[], progress: number): number | null {
+    const { settings, learner } = this;
+    const demonstrations = lessons.flatMap((l) => l.demonstrations);
+    if (demonstrations.length === 0 || settings.cloningWeight === 0) return null;
+    const { loss, gradients } = cloningGradients(learner.scorer, demonstrations);
+    learner.adam.apply(gradients, settings.ppo.learningRate * settings.cloningWeight * (1 - progress));
+    return loss;
+  }
+
+  /** The problems of this update. Slots change one after the other, so that few problems are new at a time. */
+  private lessonsNow(): Lesson[] {
+    const { problems, updatesPerProblem } = this.settings;
+    for (let slot = 0; slot < problems; slot++) {
+      const offset = Math.floor((slot * updatesPerProblem) / problems);
+      const index = slot + problems * Math.floor((this.done + offset) / updatesPerProblem);
+      if (this.lessons[slot]?.index !== index) this.lessons[slot] = this.prepare(index);
+    }
+    return this.lessons as Lesson[];
+  }
+
+  private prepare(index: number): Lesson {
+    const { settings } = this;
+    const problem = this.source(index);
+    const context: SearchContext = {
+      problem,
+      simulator: createSimulator(problem),
+      budget: { maxEvaluations: settings.teacherEvaluations, maxSec: Infinity },
+      clock: () => 0,
+      random: new Random(index),
+    };
+    const evaluator = new Evaluator(
+      { ...context, budget: { maxEvaluations: Infinity, maxSec: Infinity } },
+      'training',
+    );
+    const memo = new PriceMemo(evaluator, problem.objective);
+    const space = new PlanSpace(problem);
+    const cutter = new Cutter(problem);
+    const taught = settings.teacherEvaluations > 0 ? teach(context) : null;
+    const reference = taught?.value ?? medianValue(space, cutter, memo, context.random);
+    const make = (): PlanEpisode => new PlanEpisode(space, cutter, memo, reference);
+    const student = make();
+    return {
+      index,
+      episodes: Array.from({ length: settings.episodes }, make),
+      demonstrations: taught === null ? [] : demonstrate(student, 0, () => student.actionToward(taught.plan)),
+    };
+  }
+}
+
+/** The best plan that enumeration finds within its evaluations; null when none fits. */
+function teach(context: SearchContext): { plan: Candidate; value: number } | null {
+  const result = exhaustiveSolver.solve(context) as { best: Candidate | null; value: number };
+  return result.best === null ? null : { plan: result.best, value: result.value };
+}
+
+const MEDIAN_OF = 9;
+
+function medianValue(space: PlanSpace, cutter: Cutter, memo: PriceMemo, random: Random): number {
+  const values = Array.from({ length: MEDIAN_OF }, () => memo.price(randomPlan(space, cutter, random)).value);
+  return values.sort((a, b) => a - b)[MEDIAN_OF >> 1];
+}
+
+/** Stream number `index` of a seed. */
+export function stream(seed: number, index: number): Random {
+  const random = new Random(seed);
+  return new Random((random.uint32() ^ Math.imul(index + 1, 0x9e3779b1)) >>> 0);
+}
