@@ -110,12 +110,26 @@ export class Scorer {
     const result = value.dataSync()[0];
     value.dispose();
     const gradients = this.variables.map((v) => {
-      const g = grads[v.name];
+      const g = grads[v.name] as Tensor2D | undefined;
+      // A loss that does not see a weight has no gradient there.
+      if (g === undefined) return new Float32Array(v.size);
       const data = (g.dataSync() as Float32Array).slice();
       g.dispose();
       return data;
     });
     return { loss: result, gradients };
+  }
+
+  /** Moves the weights towards those of another network of the same shapes; a share of 1 copies them. */
+  follow(other: Scorer, share: number): void {
+    this.variables.forEach((v, k) => {
+      const source = other.variables[k].dataSync() as Float32Array;
+      const weights = (v.dataSync() as Float32Array).slice();
+      for (let i = 0; i < weights.length; i++) weights[i] += share * (source[i] - weights[i]);
+      const tensor = this.tf.tensor(share === 1 ? source.slice() : weights, v.shape);
+      v.assign(tensor);
+      tensor.dispose();
+    });
   }
 
   dispose(): void {
