@@ -58,7 +58,7 @@ export function regressQ(
     const weight = tf.tensor2d(weights, [n, 1]);
     const sum = rowSum(tf, batch.rowStart);
     const result = scorer.gradients(() => {
-      const q = tf.add(scorer.values(contexts), sum(tf.mul(scorer.scores(rows), chosenColumn))) as Tensor2D;
+      const q = tf.add<Tensor2D>(scorer.values(contexts), sum(tf.mul(scorer.scores(rows), chosenColumn)));
       const error = tf.sub(q, target);
       errors = (error.dataSync() as Float32Array).slice();
       const size = tf.abs(error);
