@@ -94,9 +94,12 @@ export function attentionFlop(
   return 4 * batch * heads * queries * keys * headDim * (causal ? causalShare(queries, keys) : 1);
 }
 
-/** Share of the score matrix below the diagonal when the queries are the last of the keys' positions. */
+/**
+ * Share of the score matrix below the diagonal: queries are the last of the keys' positions, or all positions when there are
+ * fewer keys than queries, as on one rank of those that share out the keys in turn.
+ */
 function causalShare(queries: number, keys: number): number {
-  return queries <= keys ? 1 - (queries - 1) / (2 * keys) : (keys + 1) / (2 * queries);
+  return queries <= keys ? 1 - (queries - 1) / (2 * keys) : (queries + 1) / (2 * queries);
 }
 
 /**

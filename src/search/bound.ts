@@ -10,6 +10,7 @@
  * W comes from the cost tables (the efficiency that this very shard reaches) where tables are built, else from the
  * model's FLOP at the best matmul rate of the fastest device, which no shard exceeds. All communication may hide.
  */
+import { CONTEXT_EXCHANGES, contextFault } from '../parallel/context.js';
 import { deviceInJob, stackOn } from '../cost/stack.js';
 import { pipelineBoundSec } from '../simulate/bound.js';
 import type { PlanProblem } from '../simulate/types.js';
@@ -47,17 +48,23 @@ export function enumerateCells(space: PlanSpace): Cell[] {
   return cells;
 }
 
-/** Bound of a cell from its cost tables: on a mixed cluster, as if all ran on the group that is fastest for it. */
+/**
+ * Bound of a cell from its cost tables: on a mixed cluster, as if all ran on the group that is fastest for it, and under
+ * the exchange of a sequence's parts whose kernels are faster (which one that is depends on the shapes).
+ */
 export function tableBoundSec(problem: PlanProblem, model: StageModel, cell: Cell): number {
   const { mesh, microbatch } = cell;
   let work = Infinity;
   let widest = Infinity;
   let share = 1;
-  for (let group = 0; group < problem.cluster.groups.length; group++) {
-    const table: TableView = model.table({ ...mesh, microbatch, contextExchange: 'ring' }, group);
-    work = Math.min(work, table.computeSec[table.computeSec.length - 1]);
-    widest = Math.min(widest, table.widestSegmentSec);
-    share = Math.min(share, table.forwardShare);
+  for (const contextExchange of CONTEXT_EXCHANGES) {
+    if (contextFault(contextExchange, mesh.tp, mesh.cp, problem.contextHeads) !== null) continue;
+    for (let group = 0; group < problem.cluster.groups.length; group++) {
+      const table: TableView = model.table({ ...mesh, microbatch, contextExchange }, group);
+      work = Math.min(work, table.computeSec[table.computeSec.length - 1]);
+      widest = Math.min(widest, table.widestSegmentSec);
+      share = Math.min(share, table.forwardShare);
+    }
   }
   return pipelineBound(problem, mesh, microbatch, work, widest, share);
 }

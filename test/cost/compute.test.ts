@@ -151,6 +151,21 @@ describe('attention time', () => {
     );
   });
 
+  it('of keys shared out among ranks is in all no less than that of all keys', () => {
+    const h100 = loadDevice('h100-sxm');
+    for (const back of [false, true]) {
+      const whole = attentionTimeSec(h100, 'bf16', 1, 32, 32, 32768, 32768, 128, true, back);
+      for (const ranks of [2, 4, 16]) {
+        const shared = attentionTimeSec(h100, 'bf16', 1, 32, 32, 32768, 32768 / ranks, 128, true, back);
+        expect((ranks * shared) / whole).to.be.within(1, 1.6);
+      }
+    }
+    expect(4 * attentionFlop(1, 32, 32768, 8192, 128, true)).to.be.closeTo(
+      attentionFlop(1, 32, 32768, 32768, 128, true),
+      1e-4 * attentionFlop(1, 32, 32768, 32768, 128, true),
+    );
+  });
+
   it('of one decoded token is bound by reading the cache, less of it with grouped keys', () => {
     const h100 = loadDevice('h100');
     const full = attentionTimeSec(h100, 'bf16', 64, 32, 32, 1, 8192, 128, true);
