@@ -157,7 +157,7 @@ describe('attention time', () => {
       const whole = attentionTimeSec(h100, 'bf16', 1, 32, 32, 32768, 32768, 128, true, back);
       for (const ranks of [2, 4, 16]) {
         const shared = attentionTimeSec(h100, 'bf16', 1, 32, 32, 32768, 32768 / ranks, 128, true, back);
-        expect((ranks * shared) / whole).to.be.within(1, 1.6);
+        expect((ranks * shared) / whole).to.be.within(1, 1.8);
       }
     }
     expect(4 * attentionFlop(1, 32, 32768, 8192, 128, true)).to.be.closeTo(
