@@ -35,6 +35,10 @@ export interface TrainingSettings {
   readonly episodes: number;
   /** Evaluations of the teacher on each problem; 0: no teacher. */
   readonly teacherEvaluations: number;
+  /** Gradients of cloning in one update. */
+  readonly cloningSteps: number;
+  /** Rounds of problems whose demonstrations are still cloned from, the present one included. */
+  readonly cloningMemory: number;
   /** Learning rate of cloning over that of PPO at the start; it falls to 0 with the training. */
   readonly cloningWeight: number;
   readonly ppo: PpoOptions;
@@ -70,6 +74,8 @@ interface Lesson {
 export class PlanTrainer {
   private readonly learner: Learner;
   private readonly lessons: (Lesson | null)[];
+  /** Demonstrations by problem, of the present and of past rounds. */
+  private readonly shelf = new Map<number, readonly Demonstration[]>();
   private done = 0;
   private episodes = 0;
 
@@ -114,7 +120,7 @@ export class PlanTrainer {
     const lessons = this.lessonsNow();
     const random = stream(settings.seed, done + 1);
     const progress = done / settings.updates;
-    const cloningLoss = this.clone(lessons, progress);
+    const cloningLoss = this.clone(progress);
     const report = updatePpo(
       learner,
       lessons.map((l) => l.episodes),
@@ -151,24 +157,58 @@ export class PlanTrainer {
     this.learner.scorer.dispose();
   }
 
-  private clone(lessons: readonly Lesson[], progress: number): number | null {
+  /** @returns mean loss, null where there is no teacher */
+  private clone(progress: number): number | null {
     const { settings, learner } = this;
-    const demonstrations = lessons.flatMap((l) => l.demonstrations);
-    if (demonstrations.length === 0 || settings.cloningWeight === 0) return null;
-    const { loss, gradients } = cloningGradients(learner.scorer, demonstrations);
-    learner.adam.apply(gradients, settings.ppo.learningRate * settings.cloningWeight * (1 - progress));
-    return loss;
+    if (settings.cloningWeight === 0 || settings.cloningSteps === 0) return null;
+    const decisions = this.remembered();
+    if (decisions.length === 0) return null;
+    const random = stream(settings.seed ^ 0x27d4eb2f, this.done);
+    const learningRate = settings.ppo.learningRate * settings.cloningWeight * (1 - progress);
+    let sum = 0;
+    for (let step = 0; step < settings.cloningSteps; step++) {
+      const count = Math.min(settings.ppo.minibatch, decisions.length);
+      const sampled = Array.from({ length: count }, () => random.pick(decisions));
+      const { loss, gradients } = cloningGradients(learner.scorer, sampled);
+      learner.adam.apply(gradients, learningRate);
+      sum += loss;
+    }
+    return sum / settings.cloningSteps;
   }
 
-  /** The problems of this update. Slots change one after the other, so that few problems are new at a time. */
+  /** Demonstrations of the last rounds in the order of their problems; after a resumption they are made again. */
+  private remembered(): Demonstration[] {
+    const { problems, cloningMemory } = this.settings;
+    const known: Demonstration[] = [];
+    const wanted = new Set<number>();
+    for (let round = cloningMemory - 1; round >= 0; round--)
+      for (let slot = 0; slot < problems; slot++) {
+        const index = this.indexOf(slot) - round * problems;
+        if (index < 0) continue;
+        wanted.add(index);
+        if (!this.shelf.has(index)) this.shelf.set(index, this.prepare(index).demonstrations);
+        known.push(...this.shelf.get(index)!);
+      }
+    for (const index of this.shelf.keys()) if (!wanted.has(index)) this.shelf.delete(index);
+    return known;
+  }
+
   private lessonsNow(): Lesson[] {
-    const { problems, updatesPerProblem } = this.settings;
-    for (let slot = 0; slot < problems; slot++) {
-      const offset = Math.floor((slot * updatesPerProblem) / problems);
-      const index = slot + problems * Math.floor((this.done + offset) / updatesPerProblem);
-      if (this.lessons[slot]?.index !== index) this.lessons[slot] = this.prepare(index);
+    for (let slot = 0; slot < this.settings.problems; slot++) {
+      const index = this.indexOf(slot);
+      if (this.lessons[slot]?.index === index) continue;
+      const lesson = this.prepare(index);
+      this.lessons[slot] = lesson;
+      this.shelf.set(index, lesson.demonstrations);
     }
     return this.lessons as Lesson[];
+  }
+
+  /** The problem in a slot at this update. Slots change one after the other, so that few problems are new at a time. */
+  private indexOf(slot: number): number {
+    const { problems, updatesPerProblem } = this.settings;
+    const offset = Math.floor((slot * updatesPerProblem) / problems);
+    return slot + problems * Math.floor((this.done + offset) / updatesPerProblem);
   }
 
   private prepare(index: number): Lesson {
