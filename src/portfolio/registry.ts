@@ -3,7 +3,7 @@ import { ppoSolver } from '../agent/ppoSolver.js';
 import { exhaustiveSolver } from '../search/exhaustive.js';
 import { greedySolver } from '../search/greedy.js';
 import { randomSolver } from '../search/random.js';
-import { CLASSICAL_SOLVERS, solverByName as classicalByName } from '../search/registry.js';
+import { CLASSICAL_SOLVERS, EXTERNAL_SOLVERS, solverByName as classicalByName } from '../search/registry.js';
 import type { Solver } from '../search/types.js';
 import type { Member } from './auto.js';
 import { portfolio } from './auto.js';
@@ -21,7 +21,7 @@ export const AUTO_MEMBERS: readonly Member[] = [
 
 export const autoSolver: Solver = portfolio('auto', AUTO_MEMBERS);
 
-export const SOLVERS: readonly Solver[] = [autoSolver, ...CLASSICAL_SOLVERS, ppoSolver];
+export const SOLVERS: readonly Solver[] = [autoSolver, ...CLASSICAL_SOLVERS, ...EXTERNAL_SOLVERS, ppoSolver];
 
 /** @throws PartitionError usage, listing the names, when there is no such solver */
 export function solverByName(name: string): Solver {

@@ -35,8 +35,14 @@ export const CUT_RULES: readonly CutRule[] = [
   'lighter-ends',
 ];
 
+/** Chooses the stage cuts that go with decisions. */
+export interface Balancer {
+  /** @param spareBytes kept free on every device, as far as the method looks at memory */
+  balanced(d: Decisions, spareBytes?: number): Int32Array;
+}
+
 /** Cuts candidates; keeps tables and scratch between calls. */
-export class Cutter {
+export class Cutter implements Balancer {
   readonly model: StageModel;
   private readonly weights: Float64Array;
 

@@ -16,6 +16,7 @@ import type { PlanProblem } from '../simulate/types.js';
 import type { Cell } from './bound.js';
 import { enumerateCells, pipelineBound, tableBoundSec } from './bound.js';
 import { Cutter } from './cutRules.js';
+import { byPromise } from './cellSweep.js';
 import { Evaluator } from './evaluator.js';
 import { isTimeOnly } from './objective.js';
 import { plausible, polish, polishCuts } from './polish.js';
@@ -170,22 +171,4 @@ class Enumeration {
     }
     return leastBytes > leastCapacity;
   }
-}
-
-/**
- * Cells that are likely good first: by their bound, with a charge for communication that the bound leaves out. Only the
- * order depends on these charges, never the result of a finished enumeration.
- */
-function byPromise(problem: PlanProblem, cells: readonly Cell[]): Cell[] {
-  const host = Math.max(...problem.cluster.groups.map((g) => g.devicesPerHost));
-  const charge = ({ mesh }: Cell): number =>
-    1 +
-    0.08 * Math.log2(mesh.tp) +
-    0.15 * Math.log2(mesh.cp) +
-    0.03 * Math.log2(mesh.ep) +
-    (mesh.tp * mesh.cp > host ? 0.5 * Math.log2((mesh.tp * mesh.cp) / host) : 0);
-  return cells
-    .map((cell) => ({ cell, promise: cell.peakBoundSec * charge(cell) }))
-    .sort((a, b) => a.promise - b.promise)
-    .map(({ cell }) => cell);
 }

@@ -2,7 +2,7 @@
 import { RECOMPUTE_FULL, RECOMPUTE_NONE, RECOMPUTE_SELECTIVE } from '../cost/types.js';
 import type { Candidate } from '../plan/types.js';
 import type { Cell } from './bound.js';
-import type { Cutter } from './cutRules.js';
+import type { Balancer } from './cutRules.js';
 import type { Evaluator } from './evaluator.js';
 import type { Decisions, MeshDegrees, PlanSpace } from './space.js';
 
@@ -18,7 +18,7 @@ const NOTHING: Priced = { best: null, value: Infinity };
  * The few settings of a cell worth a first look: sharded optimizer without recomputation and, only where that
  * overflows, more recomputation or more sharding; plain 1F1B and the deepest interleaving. 1 to 12 prices.
  */
-export function plausible(evaluator: Evaluator, space: PlanSpace, cutter: Cutter, cell: Cell): Priced {
+export function plausible(evaluator: Evaluator, space: PlanSpace, cutter: Balancer, cell: Cell): Priced {
   const first = settings(space, cell, space.problem.phase === 'train' ? 1 : 0, RECOMPUTE_NONE);
   const best = firstThatFits(evaluator, space, cutter, first);
   const deepest = space.schedules(cell.mesh, cell.microbatch).at(-1)!;
@@ -27,7 +27,7 @@ export function plausible(evaluator: Evaluator, space: PlanSpace, cutter: Cutter
 }
 
 /** The decisions as they are; where they overflow, the better of recomputing more and of sharding more. */
-function firstThatFits(evaluator: Evaluator, space: PlanSpace, cutter: Cutter, d: Decisions): Priced {
+function firstThatFits(evaluator: Evaluator, space: PlanSpace, cutter: Balancer, d: Decisions): Priced {
   const look = (changed: Partial<Decisions>): Priced => price(evaluator, cutter, { ...d, ...changed });
   const asIs = look({});
   if (asIs.best !== null || space.problem.phase === 'inference') return asIs;
@@ -41,7 +41,7 @@ function firstThatFits(evaluator: Evaluator, space: PlanSpace, cutter: Cutter, d
 }
 
 /** Whether the setting of a cell that takes least memory fits: everything sharded, everything recomputed. */
-export function leanest(evaluator: Evaluator, space: PlanSpace, cutter: Cutter, cell: Cell): boolean {
+export function leanest(evaluator: Evaluator, space: PlanSpace, cutter: Balancer, cell: Cell): boolean {
   const train = space.problem.phase === 'train';
   const decisions = settings(space, cell, train ? 3 : 0, train ? RECOMPUTE_FULL : RECOMPUTE_NONE);
   return price(evaluator, cutter, decisions).best !== null;
@@ -54,7 +54,7 @@ export function leanest(evaluator: Evaluator, space: PlanSpace, cutter: Cutter, 
 export function polish(
   evaluator: Evaluator,
   space: PlanSpace,
-  cutter: Cutter,
+  cutter: Balancer,
   mesh: MeshDegrees,
   start: Candidate,
 ): Priced {
@@ -100,7 +100,7 @@ export function polishCuts(evaluator: Evaluator, start: Candidate): Priced {
 }
 
 /** Prices decisions with balanced cuts; where they overflow by a little, once more with that much kept free. */
-function price(evaluator: Evaluator, cutter: Cutter, decisions: Decisions): Priced {
+function price(evaluator: Evaluator, cutter: Balancer, decisions: Decisions): Priced {
   if (evaluator.exhausted()) return NOTHING;
   const candidate = { ...decisions, stageStart: cutter.balanced(decisions) };
   const value = evaluator.evaluate(candidate);

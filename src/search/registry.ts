@@ -1,10 +1,13 @@
 /** Solvers by the name that the command line gives them. */
 import { PartitionError } from '../util/errors.js';
 import { annealSolver } from './anneal.js';
+import { dynamicSolver } from './dynamic.js';
 import { exhaustiveSolver } from './exhaustive.js';
 import { expertSolver } from './expert.js';
 import { geneticSolver } from './genetic.js';
+import { gpmetisSolver, multilevelSolver } from './graphCuts.js';
 import { greedySolver } from './greedy.js';
+import { heftSolver } from './heft.js';
 import { mcmcSolver } from './mcmc.js';
 import { randomSolver } from './random.js';
 import type { Solver } from './types.js';
@@ -17,7 +20,13 @@ export const CLASSICAL_SOLVERS: readonly Solver[] = [
   annealSolver,
   mcmcSolver,
   geneticSolver,
+  dynamicSolver,
+  heftSolver,
+  multilevelSolver,
 ];
+
+/** Methods that need a program which is not part of this package. */
+export const EXTERNAL_SOLVERS: readonly Solver[] = [gpmetisSolver];
 
 /**
  * @param solvers to choose from; the classical ones unless more are given

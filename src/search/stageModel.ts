@@ -90,6 +90,11 @@ export class StageModel implements ChainCosts {
     return this.timeSec(r, from, to);
   }
 
+  /** Bytes that one chunk of rank r may hold, without the runtime's. */
+  capacityOf(r: number): number {
+    return this.capacityBytes[r];
+  }
+
   /** Forward and backward of one microbatch with recomputation and exposed collectives, seconds. */
   timeSec(r: number, from: number, to: number): number {
     const table = this.tableOf[r];
