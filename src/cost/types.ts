@@ -4,7 +4,9 @@
  * classes, so tables are small and an estimate is a few sums over prefix arrays.
  */
 
+import type { Cluster } from '../cluster/types.js';
 import type { ContextExchange } from '../parallel/context.js';
+import type { StackProfile } from './stack.js';
 
 /** How operators are split inside a layer, on which device kind, at which microbatch. Identifies one table. */
 export interface ShardKey {
@@ -96,6 +98,8 @@ export interface ClassCosts {
 /** Gives tables on demand; the same key gives the same object. */
 export interface CostProvider {
   costs(key: ShardKey): ClassCosts;
+  /** The same shards on the same cluster with devices of other rates; absent where costs do not come from devices. */
+  repriced?(cluster: Cluster, stack: StackProfile): CostProvider;
 }
 
 /** Numeric training (or inference) precision. */
