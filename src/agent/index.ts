@@ -12,11 +12,24 @@ export {
   scorerFrom,
 } from './checkpoint.js';
 export type { Checkpoint } from './checkpoint.js';
+export { actionsToward, demonstrateEpisode, planTeacher } from './demonstrations.js';
+export type { Teacher } from './demonstrations.js';
+export { DEFAULT_DQN, trainDqn } from './dqn.js';
+export type { DqnOptions, EpisodeProgress, Exploration, WarmStart } from './dqn.js';
+export { createDqnSolver, dqnSolver } from './dqnSolver.js';
 export * from './environment.js';
 export { PlanEpisode } from './planEpisode.js';
 export { DEFAULT_PPO, trainPpo } from './ppo.js';
 export type { PpoOptions, PpoProgress } from './ppo.js';
 export { createPpoSolver, ppoSolver } from './ppoSolver.js';
+export { Replay } from './replay.js';
+export type { Experience, ReplayOptions } from './replay.js';
+export { DEFAULT_SAC, trainSac } from './sac.js';
+export type { SacOptions } from './sac.js';
+export { createSacSolver, sacSolver } from './sacSolver.js';
 export { Scorer } from './scorer.js';
 export { PlanTrainer } from './training.js';
 export type { TrainingReport, TrainingSettings } from './training.js';
+export { createPolicySolver, policySolver } from './policySolver.js';
+export { FROM_SCRATCH, SHIPPED } from './pretrained.js';
+export type { PolicySource } from './pretrained.js';

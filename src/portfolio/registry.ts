@@ -1,5 +1,7 @@
 /** Every method that `--method` knows. */
+import { dqnSolver } from '../agent/dqnSolver.js';
 import { ppoSolver } from '../agent/ppoSolver.js';
+import { sacSolver } from '../agent/sacSolver.js';
 import { exhaustiveSolver } from '../search/exhaustive.js';
 import { greedySolver } from '../search/greedy.js';
 import { randomSolver } from '../search/random.js';
@@ -21,7 +23,14 @@ export const AUTO_MEMBERS: readonly Member[] = [
 
 export const autoSolver: Solver = portfolio('auto', AUTO_MEMBERS);
 
-export const SOLVERS: readonly Solver[] = [autoSolver, ...CLASSICAL_SOLVERS, ...EXTERNAL_SOLVERS, ppoSolver];
+export const SOLVERS: readonly Solver[] = [
+  autoSolver,
+  ...CLASSICAL_SOLVERS,
+  ...EXTERNAL_SOLVERS,
+  ppoSolver,
+  dqnSolver,
+  sacSolver,
+];
 
 /** @throws PartitionError usage, listing the names, when there is no such solver */
 export function solverByName(name: string): Solver {

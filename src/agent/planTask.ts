@@ -1,0 +1,68 @@
+/** What every agent needs to look for a plan under a budget: priced episodes, a reference, and when to stop. */
+import type { Candidate } from '../plan/types.js';
+import { Cutter } from '../search/cutRules.js';
+import { Evaluator } from '../search/evaluator.js';
+import { PriceMemo } from '../search/memo.js';
+import { MOST_DRAWS_PER_PRICE, randomPlan } from '../search/random.js';
+import { PlanSpace } from '../search/space.js';
+import type { SearchContext, SearchResult } from '../search/types.js';
+import { PlanEpisode } from './planEpisode.js';
+
+/** A policy that drew this many known plans in a row has settled. */
+const CONVERGED_AFTER = 192;
+/** Plans drawn for the reference. */
+const REFERENCE_PLANS = 8;
+
+export class PlanTask {
+  /** No mesh at all: there is nothing to decide. */
+  readonly empty: boolean;
+  private readonly evaluator: Evaluator;
+  private readonly space: PlanSpace;
+  private readonly cutter: Cutter;
+  private readonly memo: PriceMemo;
+  private readonly reference: number;
+  private readonly mostEpisodes: number;
+
+  /**
+   * @param method named in results
+   */
+  constructor(context: SearchContext, method: string) {
+    const { problem, budget } = context;
+    this.evaluator = new Evaluator(context, method);
+    this.space = new PlanSpace(problem);
+    this.cutter = new Cutter(problem);
+    this.memo = new PriceMemo(this.evaluator, problem.objective);
+    this.mostEpisodes = MOST_DRAWS_PER_PRICE * budget.maxEvaluations;
+    this.empty = this.space.meshes.length === 0;
+    this.reference = this.empty ? 1 : this.randomReference(context);
+  }
+
+  episode(): PlanEpisode {
+    return new PlanEpisode(this.space, this.cutter, this.memo, this.reference);
+  }
+
+  /** Share of the budget used up, 0..1 and above; 1 when only known plans are drawn any more. */
+  progress(): number {
+    if (this.memo.repeated >= CONVERGED_AFTER) return 1;
+    return Math.max(this.evaluator.progress(), this.memo.asked / this.mostEpisodes);
+  }
+
+  exhausted(): boolean {
+    return this.evaluator.exhausted() || this.memo.asked >= this.mostEpisodes;
+  }
+
+  /** The best plan so far. */
+  result(): SearchResult {
+    return this.evaluator.result(this.empty);
+  }
+
+  /** Median value of a few random plans: the reward of an average plan is about 0. Their prices count like all others. */
+  private randomReference({ random, budget }: SearchContext): number {
+    const count = Math.min(REFERENCE_PLANS, budget.maxEvaluations);
+    const plans: Candidate[] = Array.from({ length: count }, () =>
+      randomPlan(this.space, this.cutter, random),
+    );
+    const values = plans.map((p) => this.memo.price(p).value).sort((a, b) => a - b);
+    return values[values.length >> 1];
+  }
+}
