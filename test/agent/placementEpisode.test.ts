@@ -3,6 +3,9 @@ import { checkEnvironment, randomAction } from '../../src/agent/checker.js';
 import { PlacementEpisode } from '../../src/agent/placementEpisode.js';
 import type { PlacementProblem } from '../../src/agent/placementState.js';
 import { GraphEmbedding } from '../../src/agent/graphEmbedding.js';
+import { placementOf } from '../../src/agent/placementOf.js';
+import { judgePlacement } from '../../src/search/place/judge.js';
+import type { PlaceProblem } from '../../src/search/place/problem.js';
 import { Random } from '../../src/util/random.js';
 import { randomPlacement } from '../support/placements.js';
 
@@ -85,6 +88,33 @@ function bruteForce(env: PlacementEpisode, problem: PlacementProblem): number {
     if (legal) best = Math.min(best, state.valueSec);
   }
   return best;
+}
+
+/** A profiled workload in which some operators send two tensors and some share a colour. */
+function randomWorkload(random: Random, ops: number): PlaceProblem {
+  const shape = { ops, devices: 3, objective: 'load' } as const;
+  const { edgeFrom, edgeTo, sizeBytes, timeSec } = randomPlacement(random, shape);
+  const color = Int32Array.from({ length: ops }, (_, v) => (v === 7 ? 3 : v === 23 ? 7 : v));
+  return {
+    names: Array.from({ length: ops }, (_, v) => `op${v}`),
+    ids: Array.from({ length: ops }, (_, v) => v),
+    kinds: [
+      { name: 'accelerator', count: 2, memoryBytes: Infinity, paysTransfers: true },
+      { name: 'cpu', count: 1, memoryBytes: Infinity, paysTransfers: false },
+    ],
+    time: Float64Array.from({ length: 2 * ops }, (_, i) =>
+      i < ops ? timeSec[2 * i] : 3 * timeSec[2 * (i - ops)],
+    ),
+    sizeBytes,
+    backward: new Uint8Array(ops),
+    color,
+    colors: ops,
+    edgeSource: edgeFrom,
+    edgeTarget: edgeTo,
+    edgeTensor: edgeFrom.map((u) => 2 * u + random.int(2)),
+    tensorTime: Float64Array.from({ length: 2 * ops }, () => random.next()),
+    tensorSource: Int32Array.from({ length: 2 * ops }, (_, t) => t >> 1),
+  };
 }
 
 const SHAPES = [
@@ -186,6 +216,18 @@ describe('agent/placementEpisode', () => {
           expect(env.placement[v]).to.equal(env.placement[w]);
   });
 
+  it('takes profiled workloads, and loads devices as their judge does', () => {
+    const random = new Random(12);
+    for (let k = 0; k < 20; k++) {
+      const workload = randomWorkload(random, 24);
+      const env = new PlacementEpisode(placementOf(workload, 'load'));
+      playRandomly(env, random);
+      const verdict = judgePlacement(workload, env.placement);
+      expect(verdict.faults).to.deep.equal([]);
+      expect(env.state.valueSec).to.be.closeTo(Math.max(verdict.maxLoad, env.graph.boundSec), 1e-9);
+    }
+  });
+
   it('refuses a cycle', () => {
     const problem = randomPlacement(new Random(11), { ops: 2, devices: 2, objective: 'latency' });
     const cyclic = {
@@ -193,6 +235,7 @@ describe('agent/placementEpisode', () => {
       edgeFrom: Int32Array.of(0, 1),
       edgeTo: Int32Array.of(1, 0),
       transferSec: new Float64Array(2),
+      edgeTensor: Int32Array.of(0, 1),
     };
     expect(() => new PlacementEpisode(cyclic)).to.throw('cycle');
   });
