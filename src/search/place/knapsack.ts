@@ -114,11 +114,16 @@ export function solveKnapsack(knapsack: Knapsack, mostNodes = 4000): KnapsackAns
   return { choice: best, time: bestTime, proven: depth < 0 };
 }
 
-/** Choices on the lower convex hull of (bytes, time), from the fastest to the smallest. */
+/** The fastest choice, of equals the first. */
+export function fastest(time: readonly number[]): number {
+  let best = 0;
+  for (let c = 1; c < time.length; c++) if (time[c] < time[best]) best = c;
+  return best;
+}
+
+/** Choices on the lower convex hull of (bytes, time), from `fastest` to the smallest. */
 export function hullOf(time: readonly number[], bytes: readonly number[]): number[] {
-  let here = 0;
-  for (let c = 1; c < time.length; c++)
-    if (time[c] < time[here] || (time[c] === time[here] && bytes[c] < bytes[here])) here = c;
+  let here = fastest(time);
   const hull = [here];
   for (;;) {
     let next = -1;

@@ -6,7 +6,7 @@
  * hull of (memory, time) are taken in the order of time paid per byte saved until the stage fits. That is optimal for the
  * relaxation with fractional steps, which gives the bound; `exact` closes the gap where it matters.
  */
-import { hullOf, solveKnapsack } from './knapsack.js';
+import { fastest, hullOf, solveKnapsack } from './knapsack.js';
 import type { PiperProblem } from './piperProblem.js';
 
 /** Steps for one (tensor degree, data degree, samples in flight), over all layers, cheapest byte first. */
@@ -202,8 +202,7 @@ export class StepTable {
     for (let v = 0; v < n; v++) {
       const list = problem.choices[v].get(tensorDegree);
       if (list === undefined) continue;
-      let best = 0;
-      for (let c = 1; c < list.length; c++) if (this.timeOf(v, c) < this.timeOf(v, best)) best = c;
+      const best = fastest(list.map((_, c) => this.timeOf(v, c)));
       this.fastTime[v] = this.timeOf(v, best);
       this.fastPerSample[v] = list[best].memoryPerSample;
       this.fastFixed[v] = list[best].memoryFixed;
