@@ -42,9 +42,32 @@ export { OVERRIDE_FLAGS, describeZoo, writeZooModel } from './zoo.js';
 export type { ZooEntry, ZooRequest, ZooWritten } from './zoo.js';
 export { describeCluster, listClusters } from './clusters.js';
 export type { ClusterSummary } from './clusters.js';
+export { SHIPPED_TRAINING, trainPolicy } from './train.js';
+export type { TrainHooks, TrainRequest, TrainSummary } from './train.js';
+export type { TrainingReport } from '../agent/index.js';
 export { defaultGlobalBatch } from './batch.js';
 export { withFrontier } from './sweep.js';
 export type { SweepEntry, SweepRow } from './sweep.js';
+export {
+  AGENT_OFF,
+  ALWAYS_COMPARED,
+  COMPARED_METHODS,
+  ComparisonRunner,
+  compareJobs,
+  comparisonOf,
+} from './compare.js';
+export type {
+  CompareJob,
+  CompareRequest,
+  CompareRun,
+  CompareSetting,
+  Comparison,
+  MethodSummary,
+} from './compare.js';
+export { compareChart, comparePage } from '../report/compareChart.js';
+export { compareTable } from '../report/compareTable.js';
+export { loadBestKnown, loadSuite, suiteProblem } from './suite.js';
+export type { BestKnown, SuiteInstance } from './suite.js';
 export { sweepTable } from '../report/sweepTable.js';
 export { planTable } from '../report/planTable.js';
 export { inspectionTable } from '../report/inspectionTable.js';

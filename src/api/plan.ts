@@ -27,6 +27,8 @@ export interface PlanRequest extends ProblemOptions {
   readonly modelPath: string;
   /** Default `auto`. */
   readonly method?: string;
+  /** Policy of `partition train` to start from in place of the one that ships (methods ppo and policy). */
+  readonly checkpoint?: string | undefined;
   /** Default 10 s. */
   readonly budget?: Budget;
   /** Default 0. */
@@ -116,7 +118,7 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   const method = request.method ?? 'auto';
   const seed = request.seed ?? 0;
   const simulator = createSimulator(problem.problem);
-  const solver = solverByName(method);
+  const solver = solverByName(method, request.checkpoint);
   hooks.onProgress?.(`searching with ${method}`, null);
   const budget = searchBudget(request.budget ?? DEFAULT_BUDGET, hooks.clock() - started);
   const settled = new Settled(problem.problem, hooks.clock());

@@ -1,14 +1,18 @@
 /** `partition train`: from a configuration to a policy, by way of checkpoints that training can go on from. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { loadBackend, loadCheckpoint, PlanTrainer, saveCheckpoint } from '../agent/index.js';
 import type { TrainingReport } from '../agent/index.js';
 import { PartitionError } from '../util/errors.js';
-import { writeFileAtomic } from '../util/files.js';
+import { dataPath, writeFileAtomic } from '../util/files.js';
 import { EventFile } from '../util/eventFile.js';
 import { readTrainingConfig } from './trainingConfig.js';
 import type { TrainingConfig } from './trainingConfig.js';
 import { trainingProblem } from './trainingProblems.js';
+
+/** Configuration of the policy that ships. */
+export const SHIPPED_TRAINING: string = fileURLToPath(dataPath('training/plan-ppo.yaml'));
 
 export interface TrainRequest {
   readonly configPath: string;

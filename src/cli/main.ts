@@ -3,11 +3,13 @@ import yargs from 'yargs';
 import { EXIT_CODE, PartitionError, oneLine } from '../util/errors.js';
 import { calibrateCommand } from './calibrate.js';
 import { clustersCommand } from './clusters.js';
+import { compareCommand } from './compare.js';
 import { inspectCommand } from './inspect.js';
 import { printError } from './output.js';
 import { planCommand } from './plan.js';
 import { replayCommand } from './replay.js';
 import { simulateCommand } from './simulate.js';
+import { trainCommand } from './train.js';
 import { validateCommand } from './validate.js';
 import { version } from '../util/version.js';
 import { whyCommand } from './why.js';
@@ -27,11 +29,13 @@ export async function run(args: readonly string[]): Promise<number> {
     .locale('en')
     .usage('partition <model.onnx> --devices N\n\nPlans how to split a model over N accelerators.')
     .command(planCommand)
+    .command(compareCommand)
     .command(inspectCommand)
     .command(simulateCommand)
     .command(whyCommand)
     .command(replayCommand)
     .command(calibrateCommand)
+    .command(trainCommand)
     .command(validateCommand)
     .command(zooCommand)
     .command(clustersCommand)
@@ -61,7 +65,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function nothingAsked(): PartitionError {
   return new PartitionError(
     'usage',
-    'expected a model or a command: partition <model.onnx> --devices N, or inspect, simulate, why, replay, calibrate, validate, zoo, clusters',
+    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, why, replay, calibrate, train, validate, zoo, clusters',
     null,
     'partition --help explains, with examples',
   );

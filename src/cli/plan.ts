@@ -47,6 +47,7 @@ type Args = CommonArgs &
     calibration?: string;
     objective: string;
     method: string;
+    checkpoint?: string;
     budget: string;
     seed: string;
     out?: string;
@@ -55,7 +56,18 @@ type Args = CommonArgs &
 
 const PHASES = ['train', 'inference'] as const;
 const USAGE = '<model.onnx> --devices N';
-const COMMANDS = ['inspect', 'simulate', 'why', 'replay', 'calibrate', 'validate', 'zoo', 'clusters'];
+const COMMANDS = [
+  'compare',
+  'inspect',
+  'simulate',
+  'why',
+  'replay',
+  'calibrate',
+  'train',
+  'validate',
+  'zoo',
+  'clusters',
+];
 
 /** More devices than any cluster has; tables per device stay small. */
 const MOST_DEVICES = 2 ** 20;
@@ -79,6 +91,10 @@ export const planCommand: CommandModule<object, Args> = {
       .option('calibration', text(CALIBRATION_TEXT))
       .option('objective', text('time, energy, cost, or weights: time=0.7,energy=0.3', 'time'))
       .option('method', text(`search method: ${METHODS.join(', ')}`, 'auto'))
+      .option(
+        'checkpoint',
+        text('policy of partition train for --method ppo or policy; default the one that ships'),
+      )
       .option('budget', text('search budget: seconds (10s), evaluations (2000ev) or both', '10s'))
       .option('seed', text('random seed', '0'))
       .option('out', text('output folder; default <model>.partition'))
@@ -146,6 +162,7 @@ function requestOf(args: Args): PlanRequest {
     objective: args.objective,
     strict: args.strict,
     method: oneOf(args.method, METHODS, '--method'),
+    checkpoint: args.checkpoint,
     budget: parseBudget(args.budget),
     seed: integerBetween(args.seed, '--seed', 0, LARGEST_SEED),
     record: args.record,

@@ -1,12 +1,15 @@
 /** Every method that `--method` knows. */
 import { dqnSolver } from '../agent/dqnSolver.js';
-import { ppoSolver } from '../agent/ppoSolver.js';
+import { createPolicySolver, policySolver } from '../agent/policySolver.js';
+import { createPpoSolver, ppoSolver } from '../agent/ppoSolver.js';
+import type { PolicySource } from '../agent/pretrained.js';
 import { sacSolver } from '../agent/sacSolver.js';
 import { exhaustiveSolver } from '../search/exhaustive.js';
 import { greedySolver } from '../search/greedy.js';
 import { randomSolver } from '../search/random.js';
 import { CLASSICAL_SOLVERS, EXTERNAL_SOLVERS, solverByName as classicalByName } from '../search/registry.js';
 import type { Solver } from '../search/types.js';
+import { PartitionError } from '../util/errors.js';
 import type { Member } from './auto.js';
 import { portfolio } from './auto.js';
 
@@ -28,11 +31,30 @@ export const SOLVERS: readonly Solver[] = [
   ...CLASSICAL_SOLVERS,
   ...EXTERNAL_SOLVERS,
   ppoSolver,
+  policySolver,
   dqnSolver,
   sacSolver,
 ];
 
-/** @throws PartitionError usage, listing the names, when there is no such solver */
-export function solverByName(name: string): Solver {
-  return classicalByName(name, SOLVERS);
+/** Methods that start from a checkpoint of `partition train`. */
+const FROM_CHECKPOINT: Readonly<Record<string, (source: PolicySource) => Solver>> = {
+  ppo: (source) => createPpoSolver({}, source),
+  policy: (source) => createPolicySolver(source),
+};
+
+/**
+ * @param checkpoint file to start from in place of the policy that ships
+ * @throws PartitionError usage, listing the names, when there is no such solver or it takes no checkpoint
+ */
+export function solverByName(name: string, checkpoint?: string): Solver {
+  const solver = classicalByName(name, SOLVERS);
+  if (checkpoint === undefined) return solver;
+  if (!Object.hasOwn(FROM_CHECKPOINT, name))
+    throw new PartitionError(
+      'usage',
+      `method ${name} starts from no checkpoint`,
+      '--checkpoint',
+      `methods that do: ${Object.keys(FROM_CHECKPOINT).join(', ')}`,
+    );
+  return FROM_CHECKPOINT[name]({ kind: 'file', path: checkpoint });
 }

@@ -1,0 +1,39 @@
+/** Where a solver takes its policy from. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { dataPath } from '../util/files.js';
+import { PartitionError } from '../util/errors.js';
+import type { TensorFlow } from './backend.js';
+import type { Checkpoint } from './checkpoint.js';
+import { loadCheckpoint, scorerFrom } from './checkpoint.js';
+import type { EnvironmentSpec } from './environment.js';
+import type { Scorer } from './scorer.js';
+
+/** The policy that ships with the package, a checkpoint file, or none: from a random start. */
+export type PolicySource =
+  { readonly kind: 'shipped' } | { readonly kind: 'file'; readonly path: string } | { readonly kind: 'none' };
+
+export const SHIPPED: PolicySource = { kind: 'shipped' };
+export const FROM_SCRATCH: PolicySource = { kind: 'none' };
+
+/** The checkpoint that ships: src/data/training/plan-ppo.yaml makes it. */
+export const SHIPPED_PATH = fileURLToPath(dataPath('checkpoints/plan-ppo.json'));
+
+/** Read once: the file does not change under us. */
+let shipped: Checkpoint | null = null;
+
+export function hasShippedPolicy(): boolean {
+  return shipped !== null || existsSync(SHIPPED_PATH);
+}
+
+/**
+ * A network with the source's weights; the caller disposes of it.
+ *
+ * @throws PartitionError input when there is no such checkpoint, it is damaged, or for something else
+ */
+export function policyFrom(tf: TensorFlow, source: PolicySource, spec: EnvironmentSpec): Scorer {
+  if (source.kind === 'none') throw new PartitionError('usage', 'expected a policy to start from', 'policy');
+  const where = source.kind === 'file' ? source.path : SHIPPED_PATH;
+  const checkpoint = source.kind === 'file' ? loadCheckpoint(where) : (shipped ??= loadCheckpoint(where));
+  return scorerFrom(tf, checkpoint, spec, ['ppo'], where);
+}

@@ -1,0 +1,192 @@
+/** `partition compare <model.onnx> --devices N`: several methods, several seeds, one table. */
+import { dirname } from 'node:path';
+import type { CommandModule } from 'yargs';
+import type { CompareRequest, CompareRun, Comparison } from '../api/index.js';
+import {
+  COMPARED_METHODS,
+  DEFAULT_STACK,
+  PRECISIONS,
+  STACKS,
+  compareChart,
+  compareJobs,
+  comparePage,
+  compareTable,
+  comparisonOf,
+  parseObjective,
+} from '../api/index.js';
+import { PartitionError } from '../util/errors.js';
+import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
+import { formatSeconds } from '../util/format.js';
+import { compareInWorkers } from './compareThread.js';
+import { onInterrupt } from './interrupt.js';
+import type { CommonArgs, ModelArgs } from './options.js';
+import {
+  CALIBRATION_TEXT,
+  integerBetween,
+  oneOf,
+  parseBindings,
+  parseBudget,
+  positiveInteger,
+  required,
+  text,
+  withCommon,
+  withModel,
+} from './options.js';
+import { Progress, print, printJson, printWarnings } from './output.js';
+
+type Args = CommonArgs &
+  ModelArgs & {
+    model?: string;
+    devices?: string;
+    cluster: string;
+    batch?: string;
+    precision: string;
+    stack: string;
+    calibration?: string;
+    objective: string;
+    methods: string;
+    seeds: string;
+    budget: string;
+    by?: string;
+    chart?: string;
+    threads: string;
+  };
+
+const USAGE = 'compare <model.onnx> --devices N';
+const MOST_DEVICES = 2 ** 20;
+const MOST_SEEDS = 1000;
+const MOST_THREADS = 64;
+
+export const compareCommand: CommandModule<object, Args> = {
+  command: 'compare [model]',
+  describe: 'several methods, several seeds, one table: quality, evaluations, time',
+  builder: (argv) =>
+    withModel(
+      withCommon(
+        argv.usage(`partition ${USAGE}`).positional('model', { type: 'string', describe: 'ONNX file' }),
+      ),
+    )
+      .option('devices', { ...text('accelerators to plan for (required)'), alias: 'n' })
+      .option(
+        'methods',
+        text(
+          `methods, separated by commas, or all: ${COMPARED_METHODS.join(', ')}`,
+          'auto,random,greedy,exhaustive,ppo',
+        ),
+      )
+      .option('seeds', text('number of seeds: 1, 2, 3, ...', '5'))
+      .option('budget', text('of each run: evaluations (2000ev), seconds (10s) or both', '2000ev'))
+      .option(
+        'by',
+        text('what is held equal: evaluations, seconds or both; default what the budget is given in'),
+      )
+      .option('cluster', text('preset (partition clusters lists them) or YAML file', 'h100-sxm'))
+      .option('batch', text('global batch in sequences; default about 4M tokens'))
+      .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
+      .option('stack', text(`stack profile: ${STACKS.join(', ')}, or a YAML file`, DEFAULT_STACK))
+      .option('calibration', text(CALIBRATION_TEXT))
+      .option('objective', text('time, energy, cost, or weights: time=0.7,energy=0.3', 'time'))
+      .option('chart', text('curves of the best plan so far: a file that ends in .svg or .html'))
+      .option('threads', text('runs at the same time', '2'))
+      .epilogue(
+        [
+          'Random search, greedy and auto with its agents switched off are always in the table.',
+          '',
+          'Examples:',
+          '  partition compare graphs/gpt2-small.onnx --devices 256 --seq 1024',
+          '  partition compare model.onnx --devices 64 --methods auto,ppo --seeds 3 --budget 500ev,2s',
+          '  partition compare model.onnx --devices 64 --methods all --chart curves.html --json',
+        ].join('\n'),
+      ) as never,
+  handler: async (args) => {
+    const request = requestOf(args);
+    const chart = args.chart === undefined ? null : chartKind(args.chart);
+    const jobs = compareJobs(request);
+    const progress = new Progress(args.quiet);
+    let done = 0;
+    const release = onInterrupt(() => {
+      progress.done();
+      return `interrupted after ${done} of ${jobs.length} runs`;
+    });
+    progress.update(`reading ${request.modelPath}`);
+    const threads = integerBetween(args.threads, '--threads', 1, MOST_THREADS);
+    const { setting, runs } = await compareInWorkers(request, jobs, threads, (run, count) => {
+      done = count;
+      progress.update(
+        `${count} of ${jobs.length} runs done; ${run.method} took ${formatSeconds(run.wallSec)}`,
+      );
+    }).finally(() => progress.done());
+    const comparison = comparisonOf(setting, request, runs);
+    if (chart !== null) writeFileAtomic(args.chart!, drawn(chart, comparison, runs));
+    release();
+    if (args.json) printJson({ ...comparison, chartPath: args.chart ?? null });
+    else {
+      if (!args.quiet) printWarnings(comparison.warnings);
+      print(compareTable(comparison));
+      if (args.chart !== undefined) print(`curves written to ${args.chart}`);
+    }
+  },
+};
+
+function drawn(kind: 'svg' | 'html', comparison: Comparison, runs: readonly CompareRun[]): string {
+  return kind === 'svg' ? compareChart(comparison, runs) : comparePage(comparison, runs);
+}
+
+function chartKind(path: string): 'svg' | 'html' {
+  const match = /\.(svg|html)$/i.exec(path);
+  if (match === null)
+    throw new PartitionError('usage', `expected a file that ends in .svg or .html, found ${path}`, '--chart');
+  checkWritableFolder(dirname(path));
+  return match[1].toLowerCase() as 'svg' | 'html';
+}
+
+/** Checks every flag before anything is read. */
+function requestOf(args: Args): CompareRequest {
+  const modelPath = required(args.model, 'a model', USAGE);
+  const devices = required(args.devices, '--devices with the number of accelerators', USAGE);
+  parseObjective(args.objective);
+  const seeds = integerBetween(args.seeds, '--seeds', 1, MOST_SEEDS);
+  return {
+    modelPath,
+    devices: integerBetween(devices, '--devices', 1, MOST_DEVICES),
+    cluster: args.cluster,
+    batch: positiveInteger(args.batch, '--batch'),
+    seq: positiveInteger(args.seq, '--seq'),
+    bind: parseBindings(args.bind),
+    stack: args.stack,
+    calibration: args.calibration,
+    precision: oneOf(args.precision, PRECISIONS, '--precision'),
+    objective: args.objective,
+    strict: args.strict,
+    methods: methodsOf(args.methods),
+    seeds: Array.from({ length: seeds }, (_, i) => i + 1),
+    ...amounts(args),
+  };
+}
+
+function methodsOf(words: string): string[] {
+  if (words.trim() === 'all') return [...COMPARED_METHODS];
+  return words.split(',').map((word) => oneOf(word.trim(), COMPARED_METHODS, '--methods'));
+}
+
+function amounts({ budget, by }: Args): Pick<CompareRequest, 'maxEvaluations' | 'maxSec'> {
+  const { maxEvaluations, maxSec } = parseBudget(budget);
+  const given = {
+    evaluations: maxEvaluations === Infinity ? undefined : maxEvaluations,
+    seconds: maxSec === Infinity ? undefined : maxSec,
+  };
+  if (by === undefined) return { maxEvaluations: given.evaluations, maxSec: given.seconds };
+  const wanted = by.split(',').map((word) => oneOf(word.trim(), ['evaluations', 'seconds'] as const, '--by'));
+  for (const measure of wanted)
+    if (given[measure] === undefined)
+      throw new PartitionError(
+        'usage',
+        `expected a budget in ${measure}, found ${budget}`,
+        '--by',
+        'for example --by evaluations,seconds --budget 2000ev,10s',
+      );
+  return {
+    maxEvaluations: wanted.includes('evaluations') ? given.evaluations : undefined,
+    maxSec: wanted.includes('seconds') ? given.seconds : undefined,
+  };
+}

@@ -1,0 +1,31 @@
+/** A thread of a comparison: opens the model once and runs jobs as they come. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { CompareJob, CompareRequest } from '../api/index.js';
+import { ComparisonRunner } from '../api/index.js';
+import { PartitionError } from '../util/errors.js';
+import type { CompareMessage, CompareTask } from './compareThread.js';
+
+function post(message: CompareMessage): void {
+  parentPort!.postMessage(message);
+}
+
+let runner: ComparisonRunner | null = null;
+
+async function perform(task: CompareTask): Promise<void> {
+  runner ??= ComparisonRunner.open(workerData as CompareRequest);
+  if (task === 'setting') post({ kind: 'setting', setting: runner.setting() });
+  else
+    post({ kind: 'run', run: await runner.run(task satisfies CompareJob, () => performance.now() / 1000) });
+}
+
+parentPort!.on('message', (task: CompareTask) => {
+  perform(task).catch((error: unknown) => {
+    if (error instanceof PartitionError) {
+      const { code, message, where, hint } = error;
+      post({ kind: 'fault', fault: { code, message, where, hint } });
+    } else {
+      const e = error instanceof Error ? error : new Error(String(error));
+      post({ kind: 'crash', message: e.message, stack: e.stack ?? '' });
+    }
+  });
+});

@@ -1,0 +1,206 @@
+/**
+ * Methods side by side on one problem: every method with every seed, under one budget, each run with cost tables of its
+ * own; medians and quartiles over seeds, and runs of equal seed paired. Random search, greedy and `auto` with its agents
+ * switched off are always among them: an agent that does not beat these is of no use.
+ */
+import { lowerBoundSec } from '../search/bound.js';
+import { isTimeOnly } from '../search/objective.js';
+import { CLASSICAL_SOLVERS } from '../search/registry.js';
+import type { Budget, Clock, Solver } from '../search/types.js';
+import { createSimulator } from '../simulate/estimate.js';
+import type { PlanProblem } from '../simulate/types.js';
+import { PartitionError } from '../util/errors.js';
+import { Random } from '../util/random.js';
+import { quantile } from '../util/stats.js';
+import { portfolio } from './auto.js';
+import { AUTO_MEMBERS, SOLVERS, solverByName } from './registry.js';
+
+/** `auto` without its agents. */
+export const AGENT_OFF = 'auto-no-agent';
+
+/** In every comparison, asked for or not. */
+export const ALWAYS_COMPARED: readonly string[] = ['random', 'greedy', AGENT_OFF];
+
+const agentOff: Solver = portfolio(
+  AGENT_OFF,
+  AUTO_MEMBERS.filter((m) => CLASSICAL_SOLVERS.some((s) => s.name === m.solver.name)),
+);
+
+/** Every method that can be compared. */
+export const COMPARED_METHODS: readonly string[] = [...SOLVERS.map((s) => s.name), AGENT_OFF];
+
+/** Whether a method learns, or has members that do. */
+export function isAgent(method: string): boolean {
+  return method !== AGENT_OFF && !CLASSICAL_SOLVERS.some((s) => s.name === method);
+}
+
+/** The methods asked for and those that every comparison has, each once. */
+export function withAlwaysCompared(methods: readonly string[]): string[] {
+  return [...new Set([...methods, ...ALWAYS_COMPARED])];
+}
+
+/** What a comparison holds equal: evaluations, or seconds of wall time. */
+export type CompareBy = 'evaluations' | 'seconds';
+
+export interface CompareJob {
+  readonly method: string;
+  readonly seed: number;
+  readonly by: CompareBy;
+  /** Evaluations, or seconds. */
+  readonly amount: number;
+}
+
+/** A better plan was known after so many evaluations and seconds. */
+export interface CurvePoint {
+  readonly evaluations: number;
+  readonly wallSec: number;
+  readonly value: number;
+}
+
+export interface CompareRun extends CompareJob {
+  /** Objective value of the plan found; null when none fits. */
+  readonly value: number | null;
+  readonly evaluations: number;
+  readonly wallSec: number;
+  /** The method saw the whole space: its plan is the best. */
+  readonly exhaustive: boolean;
+  readonly foundBy: string;
+  readonly curve: readonly CurvePoint[];
+  /** Why the method could not run (a program that it needs is not installed); null when it did. */
+  readonly failure: string | null;
+}
+
+/**
+ * Runs one method once. The problem must be new, or tables that an earlier run built make this one look fast.
+ *
+ * @param clock seconds, monotone
+ */
+export async function compareRun(problem: PlanProblem, job: CompareJob, clock: Clock): Promise<CompareRun> {
+  const solver = job.method === AGENT_OFF ? agentOff : solverByName(job.method);
+  const budget: Budget =
+    job.by === 'evaluations'
+      ? { maxEvaluations: job.amount, maxSec: Infinity }
+      : { maxEvaluations: Infinity, maxSec: job.amount };
+  const curve: CurvePoint[] = [];
+  const startSec = clock();
+  const context = {
+    problem,
+    simulator: createSimulator(problem),
+    budget,
+    clock,
+    random: new Random(job.seed),
+    onImprovement: ({ evaluations, value }: { evaluations: number; value: number }) => {
+      curve.push({ evaluations, wallSec: clock() - startSec, value });
+    },
+  };
+  try {
+    const { best, value, evaluations, exhaustive, foundBy } = await solver.solve(context);
+    const wallSec = clock() - startSec;
+    const found = best === null ? null : value;
+    return { ...job, value: found, evaluations, wallSec, exhaustive, foundBy, curve, failure: null };
+  } catch (e) {
+    if (!(e instanceof PartitionError) || e.code !== 'usage') throw e;
+    const nothing = { value: null, evaluations: 0, wallSec: 0, exhaustive: false, foundBy: job.method };
+    return { ...job, ...nothing, curve: [], failure: e.line() };
+  }
+}
+
+/** One method's row: over its seeds. */
+export interface MethodSummary {
+  readonly method: string;
+  readonly isAgent: boolean;
+  /** Per seed; null where no plan fits. */
+  readonly values: readonly (number | null)[];
+  /** Quartiles of the values; a seed without a plan counts as infinitely bad, and an infinite quartile is null. */
+  readonly lowerQuartile: number | null;
+  readonly median: number | null;
+  readonly upperQuartile: number | null;
+  /** Share of the seeds at which no method found better; ties count for all that share it. */
+  readonly wonShare: number;
+  /** Share of the seeds at which it is strictly better than random search with the same seed. */
+  readonly beatsRandomShare: number;
+  /** Medians over seeds. */
+  readonly evaluations: number;
+  readonly wallSec: number;
+  /** Median over the lower bound, less 1; null where the objective has no bound. */
+  readonly gapToBound: number | null;
+  /** Median over the best value known, less 1. */
+  readonly gapToBest: number | null;
+  /** Seeds at which it proved its plan the best. */
+  readonly proved: number;
+  /** It ended of its own accord with evaluations left: compare it by time. */
+  readonly endedEarly: boolean;
+  /** Why it did not run; null when it did. */
+  readonly failure: string | null;
+}
+
+/** Values nearer than this are equal: different sums of the same parts. */
+const EQUAL = 1e-9;
+/** A method that leaves more than this share of its evaluations ended of its own accord. */
+const UNSPENT = 0.02;
+
+/**
+ * Rows of one comparison, best median first.
+ *
+ * @param runs of one problem, all by the same measure and amount
+ * @param bestKnown a value found elsewhere; the best of the runs counts as well
+ */
+export function summarizeRuns(
+  runs: readonly CompareRun[],
+  lowerBound: number | null,
+  bestKnown = Infinity,
+): MethodSummary[] {
+  const methods = [...new Set(runs.map((r) => r.method))];
+  const seeds = [...new Set(runs.map((r) => r.seed))];
+  const valueOf = (method: string, seed: number): number =>
+    runs.find((r) => r.method === method && r.seed === seed)?.value ?? Infinity;
+  const bestAt = seeds.map((seed) => Math.min(...methods.map((m) => valueOf(m, seed))));
+  const best = Math.min(bestKnown, ...bestAt);
+  const rows = methods.map((method): MethodSummary => {
+    const own = runs.filter((r) => r.method === method);
+    const values = seeds.map((seed) => valueOf(method, seed));
+    const at = (q: number): number | null => finite(sortedQuantile(values, q));
+    const median = at(0.5);
+    const share = (won: (value: number, i: number) => boolean): number =>
+      values.filter((v, i) => v !== Infinity && won(v, i)).length / seeds.length;
+    return {
+      method,
+      isAgent: isAgent(method),
+      values: values.map(finite),
+      lowerQuartile: at(0.25),
+      median,
+      upperQuartile: at(0.75),
+      wonShare: share((v, i) => v <= bestAt[i] * (1 + EQUAL)),
+      beatsRandomShare: share((v, i) => v < valueOf('random', seeds[i]) * (1 - EQUAL)),
+      evaluations: quantile(
+        own.map((r) => r.evaluations),
+        0.5,
+      ),
+      wallSec: quantile(
+        own.map((r) => r.wallSec),
+        0.5,
+      ),
+      gapToBound: median === null || lowerBound === null ? null : median / lowerBound - 1,
+      gapToBest: median === null ? null : median / best - 1,
+      proved: own.filter((r) => r.exhaustive).length,
+      endedEarly: own.every((r) => r.by === 'evaluations' && r.evaluations < (1 - UNSPENT) * r.amount),
+      failure: own.find((r) => r.failure !== null)?.failure ?? null,
+    };
+  });
+  return rows.sort((a, b) => (a.median ?? Infinity) - (b.median ?? Infinity) || a.wallSec - b.wallSec);
+}
+
+/** Quantile of values among which some may be infinite: interpolation must not make NaN of them. */
+function sortedQuantile(values: readonly number[], q: number): number {
+  const found = quantile(values, q);
+  return Number.isNaN(found) ? Infinity : found;
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
+
+/** Bound on the objective of every plan of the space; null when more than time counts. */
+export function objectiveBound(problem: PlanProblem, maxTables?: number): number | null {
+  return isTimeOnly(problem.objective) ? lowerBoundSec(problem, maxTables) : null;
+}
