@@ -32,6 +32,7 @@ export type ThreadMessage =
       readonly observations: PackedObservations;
       /** After a reset: nothing has been earned and no episode has ended. */
       readonly rewards: Float64Array;
+      readonly excesses: Float64Array;
       readonly terminated: Uint8Array;
       readonly truncated: Uint8Array;
       /** Last observations of the episodes that ended, in the order of their environments. */

@@ -147,6 +147,7 @@ export class EnvironmentPool {
     const { count, spec, starts } = this;
     const observations: Observation[] = [];
     const rewards = new Float64Array(count);
+    const excesses = new Float64Array(count);
     const terminated = new Uint8Array(count);
     const truncated = new Uint8Array(count);
     const last = new Array<Observation | null>(count).fill(null);
@@ -154,6 +155,7 @@ export class EnvironmentPool {
       const answer = m as ThreadMessage & { kind: 'answer' };
       observations.push(...unpackObservations(spec, answer.observations));
       rewards.set(answer.rewards, starts[k]);
+      excesses.set(answer.excesses, starts[k]);
       terminated.set(answer.terminated, starts[k]);
       truncated.set(answer.truncated, starts[k]);
       const ended = unpackObservations(spec, answer.last);
@@ -162,6 +164,6 @@ export class EnvironmentPool {
         if (terminated[i] === 1 || truncated[i] === 1) last[i] = ended[next++];
     });
     this.observations = observations;
-    return { observations, rewards, terminated, truncated, last };
+    return { observations, rewards, excesses, terminated, truncated, last };
   }
 }

@@ -32,6 +32,7 @@ function answer(environments: VectorEnvironment, message: PoolMessage): void {
       : {
           observations: environments.reset(message.seed),
           rewards: new Float64Array(count),
+          excesses: new Float64Array(count),
           terminated: new Uint8Array(count),
           truncated: new Uint8Array(count),
           last: [],
@@ -41,8 +42,16 @@ function answer(environments: VectorEnvironment, message: PoolMessage): void {
     spec,
     step.last.filter((o): o is Observation => o !== null),
   );
-  const { rewards, terminated, truncated } = step;
-  const reply: ThreadMessage = { kind: 'answer', observations, rewards, terminated, truncated, last };
+  const { rewards, excesses, terminated, truncated } = step;
+  const reply: ThreadMessage = {
+    kind: 'answer',
+    observations,
+    rewards,
+    excesses,
+    terminated,
+    truncated,
+    last,
+  };
   port.postMessage(reply, [...buffersOf(observations), ...buffersOf(last)]);
 }
 

@@ -12,10 +12,11 @@ import type { Segmentation } from '../graph/types.js';
 import { Random } from '../util/random.js';
 
 /** Numbers of one embedding, of a node or of the whole graph. */
-export const EMBEDDING_FEATURES = 16;
+export const EMBEDDING_FEATURES = 8;
+/** Numbers of a node between the rounds. */
+const HIDDEN = 32;
 /** Most nodes that messages pass between. */
 export const MAX_NODES = 512;
-const ROUNDS = 2;
 const WEIGHT_SEED = 20;
 
 /** A DAG with features: nodes in topological order. */
@@ -54,19 +55,29 @@ export class GraphEmbedding {
     const { producers, consumers } = neighbours(graph, count, coarse);
     const random = new Random(WEIGHT_SEED);
     let width = graph.featureCount;
-    for (let round = 0; round < ROUNDS; round++) {
-      const own = weights(width, random);
-      const up = weights(width, random);
-      const down = weights(width, random);
-      const next = matMul(h, own, count, width, EMBEDDING_FEATURES);
-      add(next, matMul(matMul(producers, h, count, count, width), up, count, width, EMBEDDING_FEATURES));
-      add(next, matMul(matMul(consumers, h, count, count, width), down, count, width, EMBEDDING_FEATURES));
+    for (const m of [HIDDEN, EMBEDDING_FEATURES]) {
+      const own = weights(width, m, random);
+      const up = weights(width, m, random);
+      const down = weights(width, m, random);
+      const next = matMul(h, own, count, width, m);
+      add(next, matMul(matMul(producers, h, count, count, width), up, count, width, m));
+      add(next, matMul(matMul(consumers, h, count, count, width), down, count, width, m));
       for (let i = 0; i < next.length; i++) next[i] = Math.tanh(next[i]);
       h = next;
-      width = EMBEDDING_FEATURES;
+      width = m;
     }
     return new GraphEmbedding(h, coarse, count);
   }
+}
+
+const known = new WeakMap<Segmentation, GraphEmbedding>();
+
+/** The embedding of a graph's blocks; computed once per graph. */
+export function embeddingOf(segmentation: Segmentation): GraphEmbedding {
+  let embedding = known.get(segmentation);
+  if (embedding === undefined)
+    known.set(segmentation, (embedding = GraphEmbedding.of(blockGraph(segmentation))));
+  return embedding;
 }
 
 const KINDS = ['gemm', 'conv', 'attention', 'groupedGemm', 'lookup', 'pointwise', 'other'] as const;
@@ -153,10 +164,10 @@ function neighbours(
   return { producers, consumers };
 }
 
-/** [width, EMBEDDING_FEATURES], scaled so that the three terms of a round keep their size. */
-function weights(width: number, random: Random): Float32Array {
+/** [width, m], scaled so that the three terms of a round keep their size. */
+function weights(width: number, m: number, random: Random): Float32Array {
   const scale = Math.sqrt(1 / width);
-  return Float32Array.from({ length: width * EMBEDDING_FEATURES }, () => scale * random.normal());
+  return Float32Array.from({ length: width * m }, () => scale * random.normal());
 }
 
 /** a [n, k] times b [k, m]; rows of a may be mostly 0. */

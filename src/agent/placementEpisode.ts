@@ -89,14 +89,16 @@ export class PlacementEpisode implements Environment {
       state.place(op, forced);
       this.next++;
     }
-    let reward = Math.log(before / state.valueSec);
     const terminated = this.next === graph.order.length;
+    let gain = Math.log(before / state.valueSec);
+    let excess = 0;
     if (terminated) {
-      reward += Math.log(this.referenceSec / graph.boundSec);
+      gain += Math.log(this.referenceSec / graph.boundSec);
       const ratio = state.memoryRatio();
-      if (ratio > 1 + 1e-9) reward -= OVERFLOW_PENALTY * (1 + Math.log2(Math.min(ratio, 2 ** 20)));
+      if (ratio > 1 + 1e-9) excess = OVERFLOW_PENALTY * (1 + Math.log2(Math.min(ratio, 2 ** 20)));
     } else this.observation = this.observe();
-    return { observation: this.observation, reward, terminated, truncated: false };
+    const { observation } = this;
+    return { observation, reward: gain - excess, terminated, truncated: false, components: { gain, excess } };
   }
 
   private observe(): Observation {

@@ -5,7 +5,8 @@
  *   microbatch, schedule and interleaving, ZeRO, recomputation per family of layer classes, axis order, cuts). Degrees that some
  *   mesh has but none with the degrees chosen so far are masked. A decision without alternatives is not asked.
  * Observation: context (which decision, the problem, the plan so far) and per option its size, kind and first-order
- *   consequences (bubble, memory); see `planFeatures`.
+ *   consequences (bubble, memory); see `planFeatures`. Embedded: the context ends with the pooled embedding of the graph's
+ *   blocks (`graphEmbedding`), which tells models apart that are alike in size.
  * Reward: 0 until the last step; then log(reference / value) of the finished plan, less a penalty that grows with the
  *   memory overflow, within +-REWARD_LIMIT.
  * Start: nothing decided; the seed does not matter. End: when the cuts are chosen.
@@ -17,7 +18,8 @@ import type { PriceMemo } from '../search/memo.js';
 import type { Decisions, MeshDegrees, PlanSpace } from '../search/space.js';
 import type { Environment, EnvironmentSpec, Observation, RewardComponents, Step } from './environment.js';
 import { checkAction, MAX_OPTIONS } from './environment.js';
-import type { PlanDecision } from './planFeatures.js';
+import { EMBEDDING_FEATURES, embeddingOf } from './graphEmbedding.js';
+import type { PartialPlan, PlanDecision } from './planFeatures.js';
 import { CONTEXT_FEATURES, OPTION_FEATURES, PLAN_DECISIONS, PlanFeatures } from './planFeatures.js';
 
 export const REWARD_LIMIT = 6;
@@ -42,11 +44,19 @@ export const PLAN_SPEC: EnvironmentSpec = {
   maxSteps: PLAN_DECISIONS.length,
 };
 
+/** The same with what the graph network says of the model. */
+export const EMBEDDED_PLAN_SPEC: EnvironmentSpec = {
+  ...PLAN_SPEC,
+  name: 'plan-embedded',
+  contextFeatures: CONTEXT_FEATURES + EMBEDDING_FEATURES,
+};
+
 export class PlanEpisode implements Environment {
-  readonly spec = PLAN_SPEC;
+  readonly spec: EnvironmentSpec;
   /** The plan of the last finished episode. */
   plan: Candidate | null = null;
   private readonly features: PlanFeatures;
+  private readonly embedding: Float32Array | null;
   private readonly neutral: Decisions;
   /** Values each degree takes in any mesh. */
   private readonly degreeValues: ReadonlyMap<string, readonly number[]>;
@@ -59,13 +69,17 @@ export class PlanEpisode implements Environment {
   /**
    * @param space with at least one mesh
    * @param referenceValue objective of the plan that earns a reward of 0
+   * @param embedded whether the graph's embedding is part of the context
    */
   constructor(
     private readonly space: PlanSpace,
     private readonly cutter: Cutter,
     private readonly memo: PriceMemo,
     private readonly referenceValue: number,
+    embedded = false,
   ) {
+    this.spec = embedded ? EMBEDDED_PLAN_SPEC : PLAN_SPEC;
+    this.embedding = embedded ? embeddingOf(space.problem.segmentation).pooled : null;
     this.features = new PlanFeatures(space, cutter.model);
     this.degreeValues = new Map(DEGREES.map((name) => [name, values(space.meshes, name)]));
     this.neutral = {
@@ -143,8 +157,17 @@ export class PlanEpisode implements Environment {
       optionCount: n,
       options,
       mask,
-      context: this.features.context(partial),
+      context: this.context(partial),
     });
+  }
+
+  private context(partial: PartialPlan): Float32Array {
+    const plain = this.features.context(partial);
+    if (this.embedding === null) return plain;
+    const out = new Float32Array(EMBEDDED_PLAN_SPEC.contextFeatures);
+    out.set(plain);
+    out.set(this.embedding, plain.length);
+    return out;
   }
 
   private take(after: Decisions): void {

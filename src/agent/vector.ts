@@ -12,6 +12,8 @@ export interface VectorStep {
   /** What each offers now: after the end of an episode, the start of the next one. */
   readonly observations: readonly Observation[];
   readonly rewards: Float64Array;
+  /** By how much limits were broken (`RewardComponents.excess`). */
+  readonly excesses: Float64Array;
   readonly terminated: Uint8Array;
   readonly truncated: Uint8Array;
   /** Where an episode ended with this step: what its last step showed (a cut-off episode goes on in value); else null. */
@@ -69,6 +71,7 @@ export class VectorEnvironment {
     if (actions.length !== count)
       throw new Error(`internal: ${actions.length} actions for ${count} environments`);
     const rewards = new Float64Array(count);
+    const excesses = new Float64Array(count);
     const terminated = new Uint8Array(count);
     const truncated = new Uint8Array(count);
     const last = new Array<Observation | null>(count).fill(null);
@@ -76,6 +79,7 @@ export class VectorEnvironment {
     for (let i = 0; i < count; i++) {
       const step = environments[i].step(actions[i]);
       rewards[i] = step.reward;
+      excesses[i] = step.components?.excess ?? 0;
       terminated[i] = step.terminated ? 1 : 0;
       truncated[i] = step.truncated ? 1 : 0;
       observations[i] = step.observation;
@@ -85,7 +89,7 @@ export class VectorEnvironment {
       observations[i] = this.restart(i);
     }
     this.observations = observations;
-    return { observations, rewards, terminated, truncated, last };
+    return { observations, rewards, excesses, terminated, truncated, last };
   }
 
   /** What all environments offer now, as rows for the network. */

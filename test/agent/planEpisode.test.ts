@@ -78,6 +78,19 @@ describe('agent/planEpisode', () => {
     }
   });
 
+  it('keeps the contract with the embedding of the graph in its context, and plays the same plans', () => {
+    const problem = PROBLEMS[1];
+    const make = (embedded: boolean): PlanEpisode => {
+      const memo = new PriceMemo(new Evaluator(contextOf(problem, Infinity), 'test'), problem.objective);
+      return new PlanEpisode(new PlanSpace(problem), new Cutter(problem), memo, 1, embedded);
+    };
+    expect(checkEnvironment(() => make(true), 10)).to.deep.equal([]);
+    const [plain, embedded] = [make(false).reset(0), make(true).reset(0)];
+    expect(embedded.options).to.deep.equal(plain.options);
+    expect(embedded.context.subarray(0, plain.context.length)).to.deep.equal(plain.context);
+    expect(embedded.context.length).to.be.above(plain.context.length);
+  });
+
   it('rewards the logarithm of the improvement over the reference, and less for what does not fit', () => {
     const problem = syntheticProblem({ devices: 8, hidden: 12288, layers: 96 });
     const env = episode(problem);

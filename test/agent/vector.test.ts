@@ -33,7 +33,7 @@ async function trace(vector: Vector, count: number, steps = 40): Promise<number[
     observations = step.observations;
     note(observations);
     note(step.last);
-    seen.push(...step.rewards, ...step.terminated, ...step.truncated);
+    seen.push(...step.rewards, ...step.excesses, ...step.terminated, ...step.truncated);
   }
   return seen;
 }
