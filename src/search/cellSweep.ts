@@ -14,6 +14,8 @@ import { plausible, polish } from './polish.js';
 import { PlanSpace } from './space.js';
 import type { SearchContext, SearchResult } from './types.js';
 
+/** Share of the budget after which what is left goes to polishing. */
+const SWEEP_SHARE = 0.6;
 /** Cells polished after the sweep. */
 const POLISHED_CELLS = 16;
 
@@ -28,20 +30,29 @@ export interface SweptCell {
 export function sweepAndPolish(context: SearchContext, method: string, balancer: Balancer): SearchResult {
   const evaluator = new Evaluator(context, method);
   const space = new PlanSpace(context.problem);
-  for (const { cell, best } of sweepCells(evaluator, space, balancer).slice(0, POLISHED_CELLS)) {
+  for (const { cell, best } of sweepCells(evaluator, space, balancer, SWEEP_SHARE).slice(0, POLISHED_CELLS)) {
     if (evaluator.exhausted()) break;
     polish(evaluator, space, balancer, cell.mesh, best);
   }
   return evaluator.result(false);
 }
 
-/** Every cell with a plan that fits, best first. */
-export function sweepCells(evaluator: Evaluator, space: PlanSpace, balancer: Balancer): SweptCell[] {
+/**
+ * Every cell with a plan that fits, best first.
+ *
+ * @param share of the budget at which the sweep ends
+ */
+export function sweepCells(
+  evaluator: Evaluator,
+  space: PlanSpace,
+  balancer: Balancer,
+  share = 1,
+): SweptCell[] {
   const { problem } = space;
   const bounded = isTimeOnly(problem.objective);
   const swept: SweptCell[] = [];
   for (const cell of byPromise(problem, enumerateCells(space))) {
-    if (evaluator.exhausted()) break;
+    if (evaluator.progress() >= share) break;
     if (bounded && cell.peakBoundSec >= evaluator.bestValue) continue;
     const { best, value } = plausible(evaluator, space, balancer, cell);
     if (best !== null) swept.push({ cell, best, value });

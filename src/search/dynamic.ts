@@ -76,7 +76,7 @@ export function pipelineCuts(
   return best;
 }
 
-/** T of the formula above. */
+/** T of the formula above; Infinity when some stage cannot be. */
 export function pipelineSec(stageStart: Int32Array, microbatches: number, costs: ChainCosts): number {
   let sum = 0;
   let most = 0;
@@ -85,7 +85,7 @@ export function pipelineSec(stageStart: Int32Array, microbatches: number, costs:
     sum += cost;
     most = Math.max(most, cost);
   }
-  return sum + (microbatches - 1) * most;
+  return most === Infinity ? Infinity : sum + (microbatches - 1) * most;
 }
 
 /** Cuts of the least sum with no stage above `limit`; null when there are none. */

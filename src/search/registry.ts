@@ -8,6 +8,7 @@ import { geneticSolver } from './genetic.js';
 import { gpmetisSolver, multilevelSolver } from './graphCuts.js';
 import { greedySolver } from './greedy.js';
 import { heftSolver } from './heft.js';
+import { ilpSolver } from './ilp.js';
 import { mcmcSolver } from './mcmc.js';
 import { randomSolver } from './random.js';
 import type { Solver } from './types.js';
@@ -23,6 +24,7 @@ export const CLASSICAL_SOLVERS: readonly Solver[] = [
   dynamicSolver,
   heftSolver,
   multilevelSolver,
+  ilpSolver,
 ];
 
 /** Methods that need a program which is not part of this package. */
