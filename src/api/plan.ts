@@ -22,6 +22,7 @@ import { infeasibleError } from './infeasible.js';
 import type { Problem, ProblemOptions } from './problem.js';
 import { createProblem } from './problem.js';
 import { recordSearch } from './record.js';
+import { metricsOf } from './registry.js';
 
 export interface PlanRequest extends ProblemOptions {
   readonly modelPath: string;
@@ -86,6 +87,8 @@ export interface PlanSummary {
   /** Null where the model reads no tokens. */
   readonly perTrillionTokens: TrillionTokens | null;
   readonly warnings: readonly string[];
+  /** What was registered with `registerMetric`; absent: nothing. */
+  readonly metrics?: Readonly<Record<string, number>>;
 }
 
 /** Search methods by name. */
@@ -261,6 +264,7 @@ export function summarize(
   recordPath: string | null = null,
 ): PlanSummary {
   const { prediction: p } = plan;
+  const metrics = metricsOf(plan);
   return {
     planPath,
     recordPath,
@@ -295,5 +299,6 @@ export function summarize(
     costPerStep: p.costPerStep,
     perTrillionTokens: p.perTrillionTokens ?? null,
     warnings: plan.warnings,
+    ...(Object.keys(metrics).length > 0 ? { metrics } : {}),
   };
 }

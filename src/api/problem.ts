@@ -14,6 +14,7 @@ import { modelFacts, StrategyBook } from '../strategy/index.js';
 import type { SequenceParallel } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
 import { defaultGlobalBatch } from './batch.js';
+import { registeredReward, registeredRewards } from './registry.js';
 
 /** Settings of a planning run; defaults as the command line's. The phase and bindings are settled when the model is analysed. */
 export interface ProblemOptions {
@@ -35,7 +36,7 @@ export interface ProblemOptions {
   readonly calibration?: string | undefined;
   /** Default `bf16`. */
   readonly precision?: Precision | undefined;
-  /** `time`, `energy`, `cost`, or weights such as `time=0.7,energy=0.3`. */
+  /** `time`, `energy`, `cost`, `utilisation`, a registered reward, or weights such as `time=0.7,energy=0.3`. */
   readonly objective?: string | undefined;
   /** Refuse operators that are not known. */
   readonly strict?: boolean | undefined;
@@ -175,26 +176,42 @@ function unusedCalibration(calibration: Calibration, cluster: Cluster, stack: st
   ];
 }
 
+/** Terms that every objective may have. */
+const TERMS = ['time', 'energy', 'cost', 'utilisation'] as const;
+
 /**
- * `time`, or weights that add up to 1 after scaling.
+ * `time`, or weights that add up to 1 after scaling. A term is a name of `TERMS` or of a registered reward.
  *
  * @throws PartitionError usage naming the term that is not understood
  */
 export function parseObjective(text: string): Objective {
-  const weights = { time: 0, energy: 0, cost: 0 };
+  const weights = new Map<string, number>();
   for (const term of text.split(',')) {
-    const [name = '', value = '1'] = term.split('=').map((s) => s.trim());
+    const [name = '', value = '1', ...rest] = term.split('=').map((s) => s.trim());
     const weight = Number(value);
-    if (!Object.hasOwn(weights, name) || !Number.isFinite(weight) || weight < 0 || value === '') {
+    const known = (TERMS as readonly string[]).includes(name) || registeredReward(name) !== undefined;
+    if (!known || rest.length > 0 || !Number.isFinite(weight) || weight < 0 || value === '') {
+      const others = registeredRewards().map((r) => `, ${r}`);
       throw new PartitionError(
         'usage',
-        `expected time, energy, cost or weights such as time=0.7,energy=0.3, found ${term.trim() || 'nothing'}`,
+        `expected time, energy, cost, utilisation${others.join('')} or weights such as time=0.7,energy=0.3, found ${term.trim() || 'nothing'}`,
         '--objective',
       );
     }
-    weights[name as keyof typeof weights] += weight;
+    weights.set(name, (weights.get(name) ?? 0) + weight);
   }
-  const sum = weights.time + weights.energy + weights.cost;
+  let sum = 0;
+  for (const weight of weights.values()) sum += weight;
   if (sum <= 0) throw new PartitionError('usage', 'expected at least one weight above 0', '--objective');
-  return { time: weights.time / sum, energy: weights.energy / sum, cost: weights.cost / sum };
+  const share = (name: string): number => (weights.get(name) ?? 0) / sum;
+  const rewards = registeredRewards()
+    .filter((name) => share(name) > 0)
+    .map((name) => ({ name, weight: share(name), value: registeredReward(name)! }));
+  return {
+    time: share('time'),
+    energy: share('energy'),
+    cost: share('cost'),
+    ...(share('utilisation') > 0 ? { utilisation: share('utilisation') } : {}),
+    ...(rewards.length > 0 ? { rewards } : {}),
+  };
 }

@@ -11,7 +11,7 @@ import { listStacks } from '../cost/stack.js';
 import { checkCandidate } from '../plan/candidate.js';
 import { describeCandidate } from '../plan/describe.js';
 import { clusterDigest } from '../plan/index.js';
-import type { Candidate } from '../plan/types.js';
+import type { Candidate, TimeBreakdown } from '../plan/types.js';
 import type { ReplayFacts, ReplayedPlan, ReplayPlace } from '../report/replayTable.js';
 import { objectiveValue } from '../search/objective.js';
 import { PriceDifferences } from '../simulate/difference.js';
@@ -225,7 +225,14 @@ function valueOf(objective: Objective, row: Float64Array): number {
     stepTimeSec: row[COLUMN['stepTimeSec']],
     energyJoulesPerStep: row[COLUMN['energyJoulesPerStep']],
     costPerStep: row[COLUMN['costPerStep']],
+    breakdown: breakdownOf(row),
   });
+}
+
+function breakdownOf(row: Float64Array): TimeBreakdown {
+  const { breakdown } = createEstimate();
+  for (const name of Object.keys(breakdown) as (keyof TimeBreakdown)[]) breakdown[name] = row[COLUMN[name]];
+  return breakdown;
 }
 
 /** The plans of some lines, in words. */

@@ -89,7 +89,7 @@ export const planCommand: CommandModule<object, Args> = {
       .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
       .option('stack', text(`stack profile: ${STACKS.join(', ')}, or a YAML file`, DEFAULT_STACK))
       .option('calibration', text(CALIBRATION_TEXT))
-      .option('objective', text('time, energy, cost, or weights: time=0.7,energy=0.3', 'time'))
+      .option('objective', text('time, energy, cost, utilisation, or weights: time=0.7,energy=0.3', 'time'))
       .option('method', text(`search method: ${METHODS.join(', ')}`, 'auto'))
       .option(
         'checkpoint',

@@ -9,7 +9,7 @@ import { greedySolver } from '../search/greedy.js';
 import { randomSolver } from '../search/random.js';
 import { CLASSICAL_SOLVERS, EXTERNAL_SOLVERS, solverByName as classicalByName } from '../search/registry.js';
 import type { Solver } from '../search/types.js';
-import { PartitionError } from '../util/errors.js';
+import { PartitionError, invariant } from '../util/errors.js';
 import type { Member } from './auto.js';
 import { portfolio } from './auto.js';
 
@@ -36,6 +36,22 @@ export const SOLVERS: readonly Solver[] = [
   sacSolver,
 ];
 
+const REGISTERED: Solver[] = [];
+
+/** Adds a method; its name must be new. */
+export function registerSolver(solver: Solver): void {
+  invariant(
+    ![...SOLVERS, ...REGISTERED].some((s) => s.name === solver.name),
+    `a new method, found ${solver.name} twice`,
+  );
+  REGISTERED.push(solver);
+}
+
+/** Names of all methods, registered ones last. */
+export function solverNames(): string[] {
+  return [...SOLVERS, ...REGISTERED].map((s) => s.name);
+}
+
 /** Methods that start from a checkpoint of `partition train`. */
 const FROM_CHECKPOINT: Readonly<Record<string, (source: PolicySource) => Solver>> = {
   ppo: (source) => createPpoSolver({}, source),
@@ -47,7 +63,7 @@ const FROM_CHECKPOINT: Readonly<Record<string, (source: PolicySource) => Solver>
  * @throws PartitionError usage, listing the names, when there is no such solver or it takes no checkpoint
  */
 export function solverByName(name: string, checkpoint?: string): Solver {
-  const solver = classicalByName(name, SOLVERS);
+  const solver = classicalByName(name, [...SOLVERS, ...REGISTERED]);
   if (checkpoint === undefined) return solver;
   if (!Object.hasOwn(FROM_CHECKPOINT, name))
     throw new PartitionError(

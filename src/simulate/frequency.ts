@@ -49,8 +49,16 @@ const TIME_UNITS = 2 ** 36;
  */
 const PRICE_UNITS = 2 ** 24;
 const COARSE_PRICE_UNITS = 2 ** 11;
-/** Tasks up to which prices are exact. */
+/** The same for the longest, to 0.4 %. */
+const COARSEST_PRICE_UNITS = 2 ** 8;
+/** Tasks up to which prices are exact, and rounded to 0.05 %. */
 const EXACT_TASKS = 512;
+const COARSE_TASKS = 8192;
+
+function priceUnits(taskCount: number): number {
+  if (taskCount <= EXACT_TASKS) return PRICE_UNITS;
+  return taskCount <= COARSE_TASKS ? COARSE_PRICE_UNITS : COARSEST_PRICE_UNITS;
+}
 
 /**
  * The frontier of a legal candidate.
@@ -156,8 +164,7 @@ export class StepModel {
     const { curves, graph } = this;
     const { levels, sec, joule } = curves;
     const unitSec = graph.stepTimeSec / TIME_UNITS;
-    const priceUnits = graph.taskCount <= EXACT_TASKS ? PRICE_UNITS : COARSE_PRICE_UNITS;
-    const unitWatt = curves.fixedWatt / priceUnits;
+    const unitWatt = curves.fixedWatt / priceUnits(graph.taskCount);
     const curveStart: number[] = [0];
     const duration: number[] = [];
     const slope: number[] = [];

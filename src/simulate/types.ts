@@ -10,7 +10,24 @@ export interface Objective {
   readonly time: number;
   readonly energy: number;
   readonly cost: number;
+  /** Weight of the share of the step in which the critical rank computes for the model; absent: 0. */
+  readonly utilisation?: number;
+  /** Rewards of the user's own. */
+  readonly rewards?: readonly WeightedReward[];
 }
+
+/** A quantity to be minimised, above 0, worked out from a price. */
+export interface WeightedReward {
+  readonly name: string;
+  readonly weight: number;
+  readonly value: (estimate: ObjectivePrice) => number;
+}
+
+/** What of a price objectives read. */
+export type ObjectivePrice = Pick<
+  Estimate,
+  'stepTimeSec' | 'energyJoulesPerStep' | 'costPerStep' | 'breakdown'
+>;
 
 /** Everything fixed while plans are searched. Immutable. */
 export interface PlanProblem {

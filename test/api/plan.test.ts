@@ -188,6 +188,12 @@ describe('the objective', () => {
     expect(parseObjective('time=3, energy=1')).to.deep.equal({ time: 0.75, energy: 0.25, cost: 0 });
   });
 
+  it('may weigh utilisation with the others', () => {
+    const objective = parseObjective('time=0.5,utilisation=0.2,energy=0.2,cost=0.1');
+    expect(objective.utilisation).to.be.closeTo(0.2, 1e-12);
+    expect(objective.time + objective.energy + objective.cost).to.be.closeTo(0.8, 1e-12);
+  });
+
   it('names the term that it does not understand', () => {
     for (const text of ['speed', 'time=-1', 'time=x', '', '__proto__=1', 'time=0']) {
       expect(() => parseObjective(text), text).to.throw(PartitionError);

@@ -36,7 +36,7 @@ export const RANDOM_MODELS: readonly RandomModel[] = [
   { name: 'megatron-175b', devices: 512, cluster: 'a100-80gb', model: zoo('megatron-175b', 2048) },
 ];
 
-export type RandomModelProblem = PlanProblem & { readonly costs: StrategyBook };
+export type RandomModelProblem = Omit<PlanProblem, 'costs'> & { readonly costs: StrategyBook };
 
 /** The model's problem, with little hidden and host time on top, so that every term of a step counts. */
 export function randomModelProblem({ model, devices, cluster }: RandomModel): RandomModelProblem {
