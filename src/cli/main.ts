@@ -6,6 +6,7 @@ import { clustersCommand } from './clusters.js';
 import { compareCommand } from './compare.js';
 import { inspectCommand } from './inspect.js';
 import { printError } from './output.js';
+import { placeCommand } from './place.js';
 import { planCommand } from './plan.js';
 import { replayCommand } from './replay.js';
 import { simulateCommand } from './simulate.js';
@@ -32,6 +33,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .command(compareCommand)
     .command(inspectCommand)
     .command(simulateCommand)
+    .command(placeCommand)
     .command(whyCommand)
     .command(replayCommand)
     .command(calibrateCommand)
@@ -65,7 +67,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function nothingAsked(): PartitionError {
   return new PartitionError(
     'usage',
-    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, why, replay, calibrate, train, validate, zoo, clusters',
+    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, place, why, replay, calibrate, train, validate, zoo, clusters',
     null,
     'partition --help explains, with examples',
   );

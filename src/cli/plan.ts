@@ -60,6 +60,7 @@ const COMMANDS = [
   'compare',
   'inspect',
   'simulate',
+  'place',
   'why',
   'replay',
   'calibrate',
