@@ -15,6 +15,10 @@ import { quantile } from '../util/stats.js';
 import { portfolio } from './auto.js';
 import { AUTO_MEMBERS, SOLVERS, solverByName } from './registry.js';
 
+/** Work on tables and tell little of it in evaluations: runs by evaluations end after this many seconds too. */
+const TABLE_METHODS: readonly string[] = ['ilp'];
+const TABLE_CAP_SEC = 10;
+
 /** `auto` without its agents. */
 export const AGENT_OFF = 'auto-no-agent';
 
@@ -48,6 +52,8 @@ export interface CompareJob {
   readonly by: CompareBy;
   /** Evaluations, or seconds. */
   readonly amount: number;
+  /** Seconds after which a run by evaluations is ended as well; default none. */
+  readonly capSec?: number;
 }
 
 /** A better plan was known after so many evaluations and seconds. */
@@ -79,7 +85,7 @@ export async function compareRun(problem: PlanProblem, job: CompareJob, clock: C
   const solver = job.method === AGENT_OFF ? agentOff : solverByName(job.method);
   const budget: Budget =
     job.by === 'evaluations'
-      ? { maxEvaluations: job.amount, maxSec: Infinity }
+      ? { maxEvaluations: job.amount, maxSec: capOf(job) }
       : { maxEvaluations: Infinity, maxSec: job.amount };
   const curve: CurvePoint[] = [];
   const startSec = clock();
@@ -103,6 +109,15 @@ export async function compareRun(problem: PlanProblem, job: CompareJob, clock: C
     const nothing = { value: null, evaluations: 0, wallSec: 0, exhaustive: false, foundBy: job.method };
     return { ...job, ...nothing, curve: [], failure: e.line() };
   }
+}
+
+/** Seconds after which a run by evaluations ends; Infinity for most. */
+function capOf({ method, capSec = Infinity }: CompareJob): number {
+  return Math.min(capSec, TABLE_METHODS.includes(method) ? TABLE_CAP_SEC : Infinity);
+}
+
+function isCapped(run: CompareRun): boolean {
+  return run.by === 'evaluations' && run.evaluations < run.amount && run.wallSec >= capOf(run);
 }
 
 /** One method's row: over its seeds. */
@@ -130,6 +145,8 @@ export interface MethodSummary {
   readonly proved: number;
   /** It ended of its own accord with evaluations left: compare it by time. */
   readonly endedEarly: boolean;
+  /** A limit in seconds ended at least one of its runs by evaluations. */
+  readonly capped: boolean;
   /** Why it did not run; null when it did. */
   readonly failure: string | null;
 }
@@ -183,7 +200,10 @@ export function summarizeRuns(
       gapToBound: median === null || lowerBound === null ? null : median / lowerBound - 1,
       gapToBest: median === null ? null : median / best - 1,
       proved: own.filter((r) => r.exhaustive).length,
-      endedEarly: own.every((r) => r.by === 'evaluations' && r.evaluations < (1 - UNSPENT) * r.amount),
+      endedEarly: own.every(
+        (r) => r.by === 'evaluations' && r.evaluations < (1 - UNSPENT) * r.amount && !isCapped(r),
+      ),
+      capped: own.some(isCapped),
       failure: own.find((r) => r.failure !== null)?.failure ?? null,
     };
   });

@@ -16,6 +16,7 @@ export interface CompareRowFacts {
   readonly gapToBest: number | null;
   readonly proved: number;
   readonly endedEarly: boolean;
+  readonly capped: boolean;
   readonly failure: string | null;
 }
 
@@ -52,9 +53,10 @@ export function compareTable(facts: CompareFacts): string {
     lines.push(rowsTable(methods, objective));
     const failures = methods.filter((m) => m.failure !== null);
     for (const { method, failure } of failures) lines.push(`${method} did not run: ${failure}`);
-    if (methods.some((m) => m.endedEarly)) {
+    if (methods.some((m) => m.endedEarly))
       lines.push('* ended by itself before its evaluations were spent: to be compared by time');
-    }
+    if (methods.some((m) => m.capped))
+      lines.push('! works on tables or a network and ran out of time, not of evaluations');
   }
   lines.push('');
   if (lowerBound !== null) lines.push(`no plan of the space is below ${formatValue(lowerBound, objective)}`);
@@ -80,7 +82,7 @@ function rowsTable(methods: readonly CompareRowFacts[], objective: string): stri
   const rows = methods
     .filter((m) => m.failure === null)
     .map((m) => [
-      `${m.method}${m.endedEarly ? ' *' : ''}`,
+      `${m.method}${m.endedEarly ? ' *' : ''}${m.capped ? ' !' : ''}`,
       formatValue(m.median, objective),
       `${formatValue(m.lowerQuartile, objective)} .. ${formatValue(m.upperQuartile, objective)}`,
       m.gapToBest === null ? '' : `+${formatPercent(m.gapToBest)}`,
