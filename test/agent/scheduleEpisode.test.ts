@@ -7,40 +7,8 @@ import type { ScheduleProblem } from '../../src/agent/scheduleState.js';
 import { ScheduleState, WAIT } from '../../src/agent/scheduleState.js';
 import { PipelineTimer } from '../../src/simulate/pipeline.js';
 import { Random } from '../../src/util/random.js';
-
-interface Shape {
-  readonly ranks: number;
-  readonly microbatches: number;
-  readonly splitsBackward?: boolean;
-  /** Microbatches in flight that fit. */
-  readonly room?: number;
-  readonly unequalSizes?: boolean;
-  readonly transfer?: number;
-}
-
-function randomSchedule(random: Random, shape: Shape): ScheduleProblem {
-  const { ranks, microbatches } = shape;
-  const column = (base: number): Float64Array =>
-    Float64Array.from({ length: ranks }, () => base * (0.7 + 0.6 * random.next()));
-  const backwardSec = column(2);
-  return {
-    ranks,
-    microbatches,
-    forwardSec: column(1),
-    backwardSec,
-    weightSec: backwardSec.map((b) => b * (0.3 + 0.4 * random.next())),
-    transferSec: column(shape.transfer ?? 0.2),
-    readySec: column(0.3),
-    splitsBackward: shape.splitsBackward ?? false,
-    savedBytes: new Float64Array(ranks).fill(1),
-    lateBytes: new Float64Array(ranks).fill(0.4),
-    limitBytes: new Float64Array(ranks).fill(shape.room ?? Infinity),
-    sizes:
-      shape.unequalSizes === true
-        ? Float64Array.from({ length: microbatches }, () => 0.5 + random.next())
-        : null,
-  };
-}
+import type { ScheduleShape } from '../support/schedules.js';
+import { randomSchedule } from '../support/schedules.js';
 
 /** Every order of one rank's forward and backward passes, backwards after their forwards, as strings of F and B. */
 function orders(microbatches: number): string[] {
@@ -131,7 +99,7 @@ function follow(env: ScheduleEpisode, order: readonly string[]): number {
   }
 }
 
-const SHAPES: readonly Shape[] = [
+const SHAPES: readonly ScheduleShape[] = [
   { ranks: 3, microbatches: 4 },
   { ranks: 4, microbatches: 6, splitsBackward: true, room: 4 },
   { ranks: 2, microbatches: 5, splitsBackward: true, unequalSizes: true, room: 2 },
