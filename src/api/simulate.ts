@@ -16,6 +16,8 @@ import type { SimulationFacts } from '../report/simulationTable.js';
 import { PartitionError } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
 import { stepTimeInterval } from '../validation/intervals.js';
+import type { FrequencyFacts } from '../report/frequencyTable.js';
+import { frequencyOf, withFrequency } from './frequency.js';
 import type { AnalyzedModel, Problem } from './problem.js';
 import { clusterOf, openModel, problemOf } from './problem.js';
 
@@ -29,6 +31,8 @@ export interface SimulateOptions {
   readonly stack?: string | undefined;
   /** Measured numbers that take the place of the presets': a YAML file. */
   readonly calibration?: string | undefined;
+  /** Work out clocks by task. */
+  readonly frequency?: boolean | undefined;
   /** Record the time line. */
   readonly trace?: boolean | undefined;
 }
@@ -38,6 +42,8 @@ export interface SimulationSummary extends SimulationFacts {
   /** The plan's file. */
   readonly plan: string;
   readonly idleSecPerRank: readonly number[];
+  /** What clocks by task save, when asked for. */
+  readonly frequency: FrequencyFacts | null;
   readonly warnings: readonly string[];
 }
 
@@ -45,6 +51,8 @@ export interface Simulation {
   readonly summary: SimulationSummary;
   /** Chrome trace JSON, when asked for. */
   readonly trace: string | null;
+  /** The plan with clocks that cost no time, when asked for. */
+  readonly clockedPlan: Plan | null;
   /** Chakra execution traces, made one file at a time. */
   readonly chakra: (ranks?: ChakraRanks) => Iterable<ChakraFile>;
 }
@@ -74,6 +82,7 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
   const explanation = explain(problem.problem, candidate);
   const { estimate } = explanation;
   const run = createEngine(problem.problem).run(candidate, options.trace ?? false);
+  const clocks = options.frequency === true ? frequencyOf(problem.problem, candidate) : null;
   const tokens = plan.globalBatch * plan.sequenceLength;
   const faults = validatePlan(plan, model.graph, cluster, model.segmentation);
   const priced = cluster.groups.some((group) => group.pricePerDeviceHourUsd > 0);
@@ -95,6 +104,7 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
       estimateSec: estimate.stepTimeSec,
       plannedSec: plan.prediction.stepTimeSec,
       events: run.events,
+      frequency: clocks?.facts ?? null,
       breakdown: { ...estimate.breakdown },
       idleSecPerRank: Array.from(run.idleSec.subarray(0, run.rankCount)),
       tokensPerSec: tokens / run.stepTimeSec,
@@ -122,6 +132,7 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
             `one step of ${plan.model.name} on ${plan.cluster.devices} devices`,
             counters(problem.problem, candidate, run),
           ),
+    clockedPlan: clocks === null ? null : withFrequency(plan, clocks.frequency),
     chakra: (ranks) => chakraOf(problem, candidate, ranks),
   };
 }

@@ -1,7 +1,7 @@
 /** `partition simulate <model.onnx> <plan.json>`: prices a given plan and draws its time line. */
 import { basename, dirname, join } from 'node:path';
 import type { CommandModule } from 'yargs';
-import { CHAKRA_RANKS, simulatePlan, simulationTable } from '../api/index.js';
+import { CHAKRA_RANKS, encodePlan, frequencyTable, simulatePlan, simulationTable } from '../api/index.js';
 import type { ChakraRanks, Simulation } from '../api/index.js';
 import { oneLine } from '../util/errors.js';
 import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
@@ -30,6 +30,8 @@ type Args = CommonArgs &
     chakra?: string;
     chakraRanks: string;
     explain: boolean;
+    frequency: boolean;
+    frequencyPlan?: string;
   };
 
 const USAGE = 'simulate <model.onnx> <plan.json>';
@@ -54,6 +56,12 @@ export const simulateCommand: CommandModule<object, Args> = {
         default: false,
         describe: 'the time of every stage, and where the energy goes',
       })
+      .option('frequency', {
+        type: 'boolean',
+        default: false,
+        describe: 'what clocks by task save: the whole trade-off of time and energy',
+      })
+      .option('frequency-plan', text('write the plan with clocks that cost no time here'))
       .option('trace', text('write the time line here, for ui.perfetto.dev'))
       .option(
         'chakra',
@@ -73,6 +81,7 @@ export const simulateCommand: CommandModule<object, Args> = {
           '  partition simulate model.onnx model.partition/plan.json --chakra traces --chakra-ranks all',
           '  partition simulate model.onnx model.partition/plan.json --cluster a100-80gb',
           '  partition simulate model.onnx model.partition/plan.json --explain',
+          '  partition simulate model.onnx model.partition/plan.json --frequency-plan clocked.json',
         ].join('\n'),
       ) as never,
   handler: (args) => {
@@ -80,6 +89,7 @@ export const simulateCommand: CommandModule<object, Args> = {
     const planPath = required(args.plan, 'a plan.json', USAGE);
     const ranks = oneOf(args.chakraRanks, CHAKRA_RANKS, '--chakra-ranks');
     if (args.trace !== undefined) checkWritableFolder(dirname(args.trace));
+    if (args.frequencyPlan !== undefined) checkWritableFolder(dirname(args.frequencyPlan));
     if (args.chakra !== undefined) checkWritableFolder(args.chakra);
     const result = simulatePlan(modelPath, planPath, {
       seq: positiveInteger(args.seq, '--seq'),
@@ -89,17 +99,27 @@ export const simulateCommand: CommandModule<object, Args> = {
       stack: args.stack,
       calibration: args.calibration,
       trace: args.trace !== undefined,
+      frequency: args.frequency || args.frequencyPlan !== undefined,
     });
+    if (args.frequencyPlan !== undefined && result.clockedPlan !== null)
+      writeFileAtomic(args.frequencyPlan, encodePlan(result.clockedPlan));
     if (args.trace !== undefined && result.trace !== null) {
       const release = onInterrupt(() => 'interrupted');
       writeFileAtomic(args.trace, result.trace);
       release();
     }
     const chakra = args.chakra === undefined ? null : writeChakra(result, modelPath, args.chakra, ranks);
-    if (args.json) printJson({ ...result.summary, tracePath: args.trace ?? null, chakra });
+    if (args.json)
+      printJson({
+        ...result.summary,
+        tracePath: args.trace ?? null,
+        frequencyPlanPath: args.frequencyPlan ?? null,
+        chakra,
+      });
     else {
       if (!args.quiet) printWarnings(result.summary.warnings);
       print(simulationTable(result.summary, args.explain));
+      if (result.summary.frequency !== null) print(frequencyTable(result.summary.frequency));
       if (chakra !== null)
         print(`execution traces: ${chakra.files} files, ${oneLine(chakra.prefix, 300)}.<rank>.et`);
     }

@@ -15,6 +15,7 @@ import {
   text,
 } from './shape.js';
 import type { Shape } from './shape.js';
+import { CLOCKED_WORK } from './types.js';
 
 const degrees = object({
   dp: integer(1, 'Data-parallel replicas in all: dpReplicate * dpShard.'),
@@ -158,6 +159,31 @@ export const PLAN_SHAPE: Shape = object({
       ),
     ),
   }),
+  frequency: optional(
+    object(
+      {
+        stepTimeSec: quantity('Of a step under these clocks.'),
+        energyJoulesPerStep: quantity('Of the whole job at the meter of the site.'),
+        fullStepTimeSec: quantity('At full clock.'),
+        fullEnergyJoulesPerStep: quantity('At full clock.'),
+        tasks: array(
+          object({
+            virtualStage: integer(0),
+            work: choice(CLOCKED_WORK, 'weight: gradients of weights, where zb-h1 parts them.'),
+            runs: array(
+              object({
+                microbatches: integer(1, 'Microbatches in a row, the first run from microbatch 0.'),
+                clockShare: fraction('Of the full clock of the matrix units.'),
+                capWatt: quantity('Power cap of a device that keeps that clock.'),
+              }),
+            ),
+          }),
+          'Every kind of task of every virtual stage.',
+        ),
+      },
+      'Clocks by task; absent: everything at full clock.',
+    ),
+  ),
   lowerBoundSec: quantity('Holds for every plan of the stated space on these devices.'),
   planBoundSec: quantity("Holds for this plan's degrees."),
   optimalInSpace: flag('True only when the whole space was enumerated.'),

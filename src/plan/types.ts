@@ -115,6 +115,24 @@ export interface PlanStage {
   ops: string[];
 }
 
+/** What a clock is set for. */
+export const CLOCKED_WORK = ['forward', 'backward', 'weight'] as const;
+
+/** Clocks for a launcher to set: work off the critical path runs no faster than it must. */
+export interface PlanFrequency {
+  /** Of a step under these clocks, and of one at full clock. */
+  stepTimeSec: number;
+  energyJoulesPerStep: number;
+  fullStepTimeSec: number;
+  fullEnergyJoulesPerStep: number;
+  tasks: {
+    virtualStage: number;
+    work: (typeof CLOCKED_WORK)[number];
+    /** In order of microbatches, from 0. */
+    runs: { microbatches: number; clockShare: number; capWatt: number }[];
+  }[];
+}
+
 /** plan.json, schema version 1. Holds no wall time, path, date or host. */
 export interface Plan {
   schemaVersion: 1;
@@ -165,6 +183,8 @@ export interface Plan {
     /** At the meter of the site; absent where the model reads no tokens. */
     perTrillionTokens?: { kwh: number; carbonKg: number; priceUsd: number | null };
   };
+  /** Absent: everything at full clock. The prediction is always of full clocks. */
+  frequency?: PlanFrequency;
   /** Holds for every plan of the stated space on these devices. */
   lowerBoundSec: number;
   /** Holds for these degrees. */

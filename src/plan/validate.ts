@@ -35,6 +35,7 @@ export function validatePlan(
   if (segmentation !== undefined) checkSegments(plan, segmentation, problems);
   const sound = checkShardings(plan, graph, problems);
   checkPrediction(plan, problems);
+  checkFrequency(plan, problems);
   if (stageOfNode !== null && sound) validateMemory(plan, graph, cluster, stageOfNode, problems);
   return problems;
 }
@@ -51,6 +52,28 @@ function checkDegrees(plan: Plan, cluster: Cluster, problems: string[]): void {
   const stage = d.dp * d.cp * d.tp;
   if (stage % (d.ep * d.etp) !== 0)
     problems.push(`ep * etp = ${d.ep * d.etp} does not divide the ${stage} ranks of a stage`);
+}
+
+/** Clocks are there for every microbatch of every task, once, and save energy. */
+function checkFrequency({ frequency, degrees, microbatches }: Plan, problems: string[]): void {
+  if (frequency === undefined) return;
+  const seen = new Set<string>();
+  for (const { virtualStage, work, runs } of frequency.tasks) {
+    const what = `clocks of ${work} of stage ${virtualStage}`;
+    if (seen.has(what)) problems.push(`${what} are given twice`);
+    seen.add(what);
+    if (virtualStage >= degrees.pp * degrees.vpp) problems.push(`${what}: there is no such stage`);
+    const count = runs.reduce((sum, run) => sum + run.microbatches, 0);
+    if (count !== microbatches)
+      problems.push(`${what} are for ${count} microbatches, the plan has ${microbatches}`);
+    if (runs.some((run) => run.clockShare <= 0)) problems.push(`${what} stop it`);
+  }
+  for (let v = 0; v < degrees.pp * degrees.vpp; v++)
+    if (!seen.has(`clocks of forward of stage ${v}`)) problems.push(`no clocks for forward of stage ${v}`);
+  if (frequency.energyJoulesPerStep > frequency.fullEnergyJoulesPerStep * (1 + ROUNDING))
+    problems.push('the clocks take more energy than full clocks');
+  if (frequency.stepTimeSec < frequency.fullStepTimeSec * (1 - ROUNDING))
+    problems.push('the clocks are faster than full clocks');
 }
 
 /** Axes are the degrees, and coordinates reach every rank exactly once. */
