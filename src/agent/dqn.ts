@@ -117,7 +117,7 @@ export function trainDqn(
     const q = inferQ(online, batch);
     for (let i = 0; i < environments.length && progress() < 1; i++) {
       const from = batch.rowStart[i];
-      const row = explore(q, from, batch.rowStart[i + 1], options.exploration, progress(), random);
+      const row = exploreRow(q, from, batch.rowStart[i + 1], options.exploration, progress(), random);
       const step = environments[i].step(batch.rowOption[row]);
       returns[i].step(observations[i], row - from, step);
       observations[i] = step.observation;
@@ -140,7 +140,7 @@ export function trainDqn(
 }
 
 /** Row of the option to try. */
-function explore(
+export function exploreRow(
   q: Float32Array,
   from: number,
   to: number,

@@ -58,7 +58,7 @@ export const DEFAULT_SAC: SacOptions = {
   importance: 0.5,
   warmup: 256,
   minibatch: 64,
-  decisionsPerUpdate: 16,
+  decisionsPerUpdate: 32,
   learningRate: 2e-3,
   temperature: 0.2,
   entropyFrom: 0.7,

@@ -171,7 +171,7 @@ export function width(spec: EnvironmentSpec): number {
 }
 
 /** a b, with gradients through explicit transposes. */
-function matMul(tf: TensorFlow, a: Tensor2D, b: Tensor2D): Tensor2D {
+export function matMul(tf: TensorFlow, a: Tensor2D, b: Tensor2D): Tensor2D {
   const op = tf.customGrad((x, y, save) => {
     (save as (tensors: unknown[]) => void)([x, y]);
     return {
@@ -186,7 +186,7 @@ function matMul(tf: TensorFlow, a: Tensor2D, b: Tensor2D): Tensor2D {
 }
 
 /** Like `matMul`, for a constant `a`, whose gradient nobody wants. */
-function inputMatMul(tf: TensorFlow, a: Tensor2D, b: Tensor2D): Tensor2D {
+export function inputMatMul(tf: TensorFlow, a: Tensor2D, b: Tensor2D): Tensor2D {
   const op = tf.customGrad((y) => ({
     value: tf.matMul(a, y as Tensor2D),
     gradFunc: (dz) => [tf.matMul(tf.transpose(a), dz)],
