@@ -1,8 +1,8 @@
-.PHONY: help build test lint bench validate calibrate examples coverage clean
+.PHONY: help build test lint bench bench-plans validate calibrate train examples coverage clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 node_modules: package-lock.json
 	npm ci --no-fund --no-audit
@@ -21,12 +21,21 @@ lint: node_modules ## lint, formatting, types
 bench: node_modules ## benchmarks: parse, inference, estimate, engine
 	npm run --silent bench
 
+bench-plans: node_modules ## every method on every instance of the suite (about 25 minutes); writes partitions/suite.*
+	node --import tsx bench/plans.ts
+
 validate: build ## predictions against published measured runs, power against measured power
 	bin/partition validate
 	node --import tsx bench/energy.ts
 
 calibrate: node_modules ## fit the shipped stack profiles to the shipped measured runs (3 minutes)
 	node --import tsx bench/calibrate.ts
+
+train: build ## train the policy that ships again, from src/data/training/plan-ppo.yaml (7 minutes)
+	@out=$$(mktemp -d); \
+	bin/partition train --out $$out/run && cp $$out/run/policy.json src/data/checkpoints/plan-ppo.json \
+	&& cp $$out/run/metrics.jsonl partitions/training-curve.jsonl && node --import tsx bench/training-curve.ts; \
+	status=$$?; rm -rf $$out; exit $$status
 
 examples: build ## example plans in partitions/
 	@out=$$(mktemp -d); \

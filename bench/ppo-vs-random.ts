@@ -8,7 +8,8 @@
  */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { ppoSolver } from '../src/agent/ppoSolver.js';
+import { createPpoSolver } from '../src/agent/ppoSolver.js';
+import { FROM_SCRATCH } from '../src/agent/pretrained.js';
 import { createProblem } from '../src/api/problem.js';
 import { lowerBoundSec } from '../src/search/bound.js';
 import { randomSolver } from '../src/search/random.js';
@@ -69,7 +70,7 @@ async function report({ model, devices, seq, batch }: (typeof INSTANCES)[number]
   const ppo: Curve[] = [];
   for (const seed of SEEDS) {
     random.push(await curve(randomSolver, problem, seed));
-    ppo.push(await curve(ppoSolver, problem, seed));
+    ppo.push(await curve(createPpoSolver({}, FROM_SCRATCH), problem, seed));
   }
   const last = (c: Curve): number => c[c.length - 1] ?? Infinity;
   return {

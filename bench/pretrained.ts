@@ -143,6 +143,9 @@ async function run(solver: Solver, problem: PlanProblem, maxEvaluations: number,
   return { value, evaluations, sec: (performance.now() - started) / 1000 };
 }
 
+/** Of infinity there is no gap: nothing that fits was found. */
+const shownGap = (gap: number): string => (Number.isFinite(gap) ? formatPercent(gap) : 'none fits');
+
 const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 /** Best of several classical methods at a generous budget. */
@@ -185,10 +188,10 @@ async function zeroShot(): Promise<void> {
     rows.push({ instance: instance.name, best, gap, sec });
   }
   const labels = Object.keys(rows[0].gap);
-  const medians = labels.map((l) => formatPercent(median(rows.map((r) => r.gap[l]))));
+  const medians = labels.map((l) => shownGap(median(rows.map((r) => r.gap[l]))));
   const shown = rows.map((r) => [
     r.instance,
-    ...labels.map((l) => formatPercent(r.gap[l])),
+    ...labels.map((l) => shownGap(r.gap[l])),
     `${r.sec.toFixed(2)} s`,
   ]);
   console.log(

@@ -20,6 +20,8 @@ import { portfolio } from './auto.js';
 export const AUTO_MEMBERS: readonly Member[] = [
   { solver: greedySolver, share: 0.05, leastSec: 0 },
   { solver: exhaustiveSolver, share: 0.5, leastSec: 0 },
+  // A few dozen proposals of the pretrained policy cost next to nothing, also where time is too short to train.
+  { solver: policySolver, share: 0.04, leastSec: 0.3 },
   { solver: ppoSolver, share: 0.35, leastSec: 1.5 },
   { solver: randomSolver, share: 0.1, leastSec: 0 },
 ];

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { checkEnvironment, randomAction } from '../../src/agent/checker.js';
 import { PlanEpisode } from '../../src/agent/planEpisode.js';
 import { createPpoSolver, ppoSolver } from '../../src/agent/ppoSolver.js';
+import { FROM_SCRATCH } from '../../src/agent/pretrained.js';
 import { checkCandidate } from '../../src/plan/candidate.js';
 import { Cutter } from '../../src/search/cutRules.js';
 import { Evaluator } from '../../src/search/evaluator.js';
@@ -129,7 +130,7 @@ describe('agent/ppoSolver', () => {
     const problem = syntheticProblem({ devices: 512, globalBatch: 1024, experts: 16, layers: 48 });
     const simulator = createSimulator(problem);
     const times: number[] = [];
-    await createPpoSolver().solve({
+    await createPpoSolver({}, FROM_SCRATCH).solve({
       ...contextOf(problem, 800),
       simulator: {
         problem,
