@@ -51,7 +51,9 @@ export class ImprovementEpisode implements MultiAgentEnvironment {
   /** The plan as it stands; after the last step, the episode's result. */
   plan: Candidate;
   private start: Candidate;
-  private score = 0;
+  /** Logarithm of the plan's value, and what overflow adds to it. */
+  private logValue = 0;
+  private excess = 0;
   private turn = 0;
   private idle = 0;
   private isOver = true;
@@ -92,7 +94,7 @@ export class ImprovementEpisode implements MultiAgentEnvironment {
 
   reset(seed: number): Observation {
     this.plan = this.start = this.startOf(seed);
-    this.score = this.scoreOf(this.plan);
+    this.price();
     this.turn = 0;
     this.idle = 0;
     this.isOver = false;
@@ -104,25 +106,36 @@ export class ImprovementEpisode implements MultiAgentEnvironment {
     if (this.observation === null || this.isOver) throw new Error('internal: step without a running episode');
     checkAction(this.observation, action);
     const { kind, after } = this.moves[action];
-    let reward = 0;
+    let gain = 0;
+    let excess = 0;
     if (kind === 'stay') this.idle++;
     else {
       this.idle = 0;
       this.plan = after!;
-      const score = this.scoreOf(this.plan);
-      reward = this.score - score;
-      this.score = score;
+      const before = { logValue: this.logValue, excess: this.excess };
+      this.price();
+      gain = before.logValue - this.logValue;
+      // Negative where the plan now overflows by less.
+      excess = this.excess - before.excess;
       this.loads = this.measure(this.plan);
     }
     this.turn++;
     this.isOver = this.idle === this.agentCount || this.turn === this.rounds * this.agentCount;
     if (!this.isOver) this.observation = this.observe();
-    return { observation: this.observation, reward, terminated: this.isOver, truncated: false };
+    const { observation, isOver } = this;
+    return {
+      observation,
+      reward: gain - excess,
+      terminated: isOver,
+      truncated: false,
+      components: { gain, excess },
+    };
   }
 
-  private scoreOf(plan: Candidate): number {
-    const { value, fits, memoryRatio } = this.memo.price(plan);
-    return Math.log(value) + (fits ? 0 : OVERFLOW_PENALTY * (1 + Math.log2(Math.max(1, memoryRatio))));
+  private price(): void {
+    const { value, fits, memoryRatio } = this.memo.price(this.plan);
+    this.logValue = Math.log(value);
+    this.excess = fits ? 0 : OVERFLOW_PENALTY * (1 + Math.log2(Math.max(1, memoryRatio)));
   }
 
   private observe(): AgentObservation {

@@ -51,6 +51,11 @@ export const EMBEDDED_PLAN_SPEC: EnvironmentSpec = {
   contextFeatures: CONTEXT_FEATURES + EMBEDDING_FEATURES,
 };
 
+/** The spec that a policy of this name was made for; the plain one for any other name. */
+export function planSpec(name: string): EnvironmentSpec {
+  return name === EMBEDDED_PLAN_SPEC.name ? EMBEDDED_PLAN_SPEC : PLAN_SPEC;
+}
+
 export class PlanEpisode implements Environment {
   readonly spec: EnvironmentSpec;
   /** The plan of the last finished episode. */

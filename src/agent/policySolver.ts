@@ -9,7 +9,7 @@ import type { Random } from '../util/random.js';
 import { loadBackend } from './backend.js';
 import type { PolicySource } from './pretrained.js';
 import { policyFrom, SHIPPED } from './pretrained.js';
-import { PLAN_SPEC, PlanEpisode } from './planEpisode.js';
+import { EMBEDDED_PLAN_SPEC, PlanEpisode } from './planEpisode.js';
 import { rollout } from './rollout.js';
 import type { Scorer } from './scorer.js';
 import { packBatch } from './scorer.js';
@@ -29,11 +29,12 @@ async function solve(context: SearchContext, source: PolicySource, proposals: nu
   const space = new PlanSpace(context.problem);
   if (space.meshes.length === 0) return evaluator.result(true);
   const { tf } = await loadBackend();
-  const policy = policyFrom(tf, source, PLAN_SPEC);
+  const policy = policyFrom(tf, source);
   try {
     const cutter = new Cutter(context.problem);
     const memo = new PriceMemo(evaluator, context.problem.objective);
-    const make = (): PlanEpisode => new PlanEpisode(space, cutter, memo, 1);
+    const embedded = policy.spec === EMBEDDED_PLAN_SPEC;
+    const make = (): PlanEpisode => new PlanEpisode(space, cutter, memo, 1, embedded);
     propose(policy, make, Math.min(proposals, context.budget.maxEvaluations), context.random, () =>
       evaluator.progress(),
     );

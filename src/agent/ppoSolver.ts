@@ -10,7 +10,7 @@ import { MOST_DRAWS_PER_PRICE, randomPlan } from '../search/random.js';
 import { PlanSpace } from '../search/space.js';
 import type { SearchContext, SearchResult, Solver } from '../search/types.js';
 import { loadBackend } from './backend.js';
-import { PLAN_SPEC, PlanEpisode } from './planEpisode.js';
+import { EMBEDDED_PLAN_SPEC, PlanEpisode } from './planEpisode.js';
 import { likeliestPlan } from './policySolver.js';
 import type { PolicySource } from './pretrained.js';
 import { hasShippedPolicy, policyFrom, SHIPPED } from './pretrained.js';
@@ -53,15 +53,16 @@ async function solve(
   const { tf } = await loadBackend();
   const cutter = new Cutter(problem);
   const memo = new PriceMemo(evaluator, problem.objective);
-  const warm = source === null ? undefined : policyFrom(tf, source, PLAN_SPEC);
+  const warm = source === null ? undefined : policyFrom(tf, source);
+  const embedded = warm?.spec === EMBEDDED_PLAN_SPEC;
   const reference =
     warm === undefined
       ? randomReference(space, cutter, memo, context)
-      : memo.price(likeliestPlan(warm, new PlanEpisode(space, cutter, memo, 1))).value;
+      : memo.price(likeliestPlan(warm, new PlanEpisode(space, cutter, memo, 1, embedded))).value;
   const mostEpisodes = MOST_DRAWS_PER_PRICE * budget.maxEvaluations;
   const policy = trainPpo(
     tf,
-    () => new PlanEpisode(space, cutter, memo, reference),
+    () => new PlanEpisode(space, cutter, memo, reference, embedded),
     options,
     context.random,
     () => (memo.repeated >= CONVERGED_AFTER ? 1 : Math.max(evaluator.progress(), memo.asked / mostEpisodes)),

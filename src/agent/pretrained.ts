@@ -6,7 +6,7 @@ import { PartitionError } from '../util/errors.js';
 import type { TensorFlow } from './backend.js';
 import type { Checkpoint } from './checkpoint.js';
 import { loadCheckpoint, scorerFrom } from './checkpoint.js';
-import type { EnvironmentSpec } from './environment.js';
+import { planSpec } from './planEpisode.js';
 import type { Scorer } from './scorer.js';
 
 /** The policy that ships with the package, a checkpoint file, or none: from a random start. */
@@ -27,13 +27,13 @@ export function hasShippedPolicy(): boolean {
 }
 
 /**
- * A network with the source's weights; the caller disposes of it.
+ * A network with the source's weights, for plan episodes of its spec (embedded or not); the caller disposes of it.
  *
  * @throws PartitionError input when there is no such checkpoint, it is damaged, or for something else
  */
-export function policyFrom(tf: TensorFlow, source: PolicySource, spec: EnvironmentSpec): Scorer {
+export function policyFrom(tf: TensorFlow, source: PolicySource): Scorer {
   if (source.kind === 'none') throw new PartitionError('usage', 'expected a policy to start from', 'policy');
   const where = source.kind === 'file' ? source.path : SHIPPED_PATH;
   const checkpoint = source.kind === 'file' ? loadCheckpoint(where) : (shipped ??= loadCheckpoint(where));
-  return scorerFrom(tf, checkpoint, spec, ['ppo'], where);
+  return scorerFrom(tf, checkpoint, planSpec(checkpoint.environment.name), ['ppo'], where);
 }

@@ -19,7 +19,7 @@ import type { Checkpoint } from './checkpoint.js';
 import { scorerFrom, weightsOf } from './checkpoint.js';
 import type { Demonstration } from './cloning.js';
 import { cloningGradients, demonstrate } from './cloning.js';
-import { PLAN_SPEC, PlanEpisode } from './planEpisode.js';
+import { EMBEDDED_PLAN_SPEC, PLAN_SPEC, PlanEpisode } from './planEpisode.js';
 import type { Learner, PpoOptions } from './ppo.js';
 import { createLearner, updatePpo } from './ppo.js';
 import { Scorer } from './scorer.js';
@@ -41,6 +41,8 @@ export interface TrainingSettings {
   readonly cloningMemory: number;
   /** Learning rate of cloning over that of PPO at the start; it falls to 0 with the training. */
   readonly cloningWeight: number;
+  /** Whether the policy sees the graph's embedding. */
+  readonly embedding: boolean;
   readonly ppo: PpoOptions;
 }
 
@@ -93,10 +95,11 @@ export class PlanTrainer {
   ) {
     const { tf } = backend;
     const { ppo, seed } = settings;
+    const spec = settings.embedding ? EMBEDDED_PLAN_SPEC : PLAN_SPEC;
     const scorer =
       resume === null
-        ? new Scorer(tf, PLAN_SPEC, ppo.hidden, stream(seed, 0))
-        : scorerFrom(tf, resume, PLAN_SPEC, ['ppo'], where);
+        ? new Scorer(tf, spec, ppo.hidden, stream(seed, 0))
+        : scorerFrom(tf, resume, spec, ['ppo'], where);
     this.learner = createLearner(scorer, ppo);
     if (resume !== null) {
       if (resume.optimizer !== null) this.learner.adam.restore(resume.optimizer);
@@ -137,7 +140,7 @@ export class PlanTrainer {
   /** @param resumable with the optimizer's state; a policy that is only used needs none */
   checkpoint(resumable: boolean): Checkpoint {
     const { learner, settings } = this;
-    const { name, optionFeatures, contextFeatures } = PLAN_SPEC;
+    const { name, optionFeatures, contextFeatures } = learner.scorer.spec;
     return {
       algorithm: 'ppo',
       environment: { name, optionFeatures, contextFeatures, hidden: settings.ppo.hidden },
@@ -230,7 +233,7 @@ export class PlanTrainer {
     const cutter = new Cutter(problem);
     const taught = settings.teacherEvaluations > 0 ? teach(context) : null;
     const reference = taught?.value ?? medianValue(space, cutter, memo, context.random);
-    const make = (): PlanEpisode => new PlanEpisode(space, cutter, memo, reference);
+    const make = (): PlanEpisode => new PlanEpisode(space, cutter, memo, reference, settings.embedding);
     const student = make();
     return {
       index,

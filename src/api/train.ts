@@ -141,6 +141,7 @@ function settingsOf(c: TrainingConfig): ConstructorParameters<typeof PlanTrainer
     cloningWeight: teacher.weight,
     cloningSteps: teacher.steps,
     cloningMemory: teacher.memory,
+    embedding: c.embedding,
     ppo,
   };
 }

@@ -65,6 +65,8 @@ export interface TrainingConfig {
     readonly steps: number;
     readonly memory: number;
   };
+  /** Whether the policy sees the embedding of each graph. */
+  readonly embedding: boolean;
   readonly ppo: PpoOptions;
   readonly graphs: readonly GraphFamily[];
   readonly clusters: readonly ClusterFamily[];
@@ -101,6 +103,7 @@ export function readTrainingConfig(path: string): TrainingConfig {
       steps: teacher === null ? 0 : whole(teacher, 'steps', 2, 0),
       memory: teacher === null ? 1 : whole(teacher, 'memory', 8),
     },
+    embedding: yes(fields, 'embedding'),
     ppo: readPpo(fields.child('ppo')),
     graphs: families(fields, 'graphs', (f) => readGraphs(f, dirname(path))),
     clusters: families(fields, 'clusters', readClusters),
@@ -113,6 +116,13 @@ export function readTrainingConfig(path: string): TrainingConfig {
   teacher?.done();
   fields.done();
   return config;
+}
+
+/** A switch that is off unless it is on. */
+function yes(fields: Fields, name: string): boolean {
+  const value = fields.raw(name) ?? false;
+  if (typeof value !== 'boolean') throw fields.fault(name, 'true or false');
+  return value;
 }
 
 function canonicalOf(document: { readonly budget: object }): string {

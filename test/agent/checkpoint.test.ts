@@ -74,7 +74,9 @@ describe('agent/checkpoint', () => {
 
   it('ships a policy for the plan episode of this version, small enough for the repository', async () => {
     const { tf } = await loadBackend();
-    policyFrom(tf, SHIPPED, PLAN_SPEC).dispose();
+    const policy = policyFrom(tf, SHIPPED);
+    expect(policy.spec).to.equal(PLAN_SPEC);
+    policy.dispose();
     expect(readFileSync(SHIPPED_PATH).length).to.be.at.most(500_000);
   });
 });

@@ -1,9 +1,16 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { loadBackend } from '../../src/agent/backend.js';
-import { decodeCheckpoint, encodeCheckpoint } from '../../src/agent/checkpoint.js';
+import { decodeCheckpoint, encodeCheckpoint, saveCheckpoint } from '../../src/agent/checkpoint.js';
+import { createPolicySolver } from '../../src/agent/policySolver.js';
 import { DEFAULT_PPO } from '../../src/agent/ppo.js';
 import type { TrainingSettings } from '../../src/agent/training.js';
 import { PlanTrainer } from '../../src/agent/training.js';
+import { checkCandidate } from '../../src/plan/candidate.js';
+import { createSimulator } from '../../src/simulate/estimate.js';
+import { Random } from '../../src/util/random.js';
 import { syntheticProblem } from '../support/synthetic.js';
 
 const SETTINGS: TrainingSettings = {
@@ -14,6 +21,7 @@ const SETTINGS: TrainingSettings = {
   episodes: 4,
   teacherEvaluations: 60,
   cloningSteps: 2,
+  embedding: false,
   cloningMemory: 2,
   cloningWeight: 1,
   ppo: { ...DEFAULT_PPO, hidden: 16, minibatch: 64 },
@@ -43,6 +51,28 @@ describe('agent/training', function () {
       resumed.dispose();
     }
     whole.dispose();
+  });
+
+  it('trains with the embedding of the graphs as well, and such a policy plans', async () => {
+    const settings = { ...SETTINGS, updates: 2, embedding: true };
+    const trainer = new PlanTrainer(await loadBackend(), source, settings, null);
+    while (!trainer.finished) trainer.update();
+    const checkpoint = trainer.checkpoint(false);
+    trainer.dispose();
+    expect(checkpoint.environment.name).to.equal('plan-embedded');
+    const path = join(mkdtempSync(join(tmpdir(), 'policy-')), 'policy.json');
+    saveCheckpoint(path, checkpoint);
+    const problem = source(1);
+    const found = await createPolicySolver({ kind: 'file', path }, 8).solve({
+      problem,
+      simulator: createSimulator(problem),
+      budget: { maxEvaluations: 100, maxSec: Infinity },
+      clock: () => 0,
+      random: new Random(1),
+    });
+    expect(found.evaluations).to.be.within(1, 8);
+    expect(checkCandidate(problem, found.best ?? found.nearest!)).to.equal(null);
+    rmSync(dirname(path), { recursive: true });
   });
 
   it('learns what the teacher shows', async () => {
