@@ -4,6 +4,7 @@ import {
   deviceKinds,
   deviceNames,
   judgePiper,
+  judgeLatency,
   judgePlacement,
   placeForLatency,
   placeForPiper,
@@ -111,12 +112,12 @@ function placeOps(document: unknown, request: PlaceRequest, hooks: PlaceHooks, l
     return nothing(objective, found.lowerBound, found.proven);
   }
   const device = found.device;
-  const verdict = judgePlacement(problem, device, contiguous || objective === 'latency');
+  const verdict = judgePlacement(problem, device, contiguous && objective === 'throughput');
   invariant(verdict.faults.length === 0, `an illegal placement was found: ${verdict.faults[0]}`);
   const names = deviceNames(problem);
   return {
     objective,
-    value: objective === 'latency' ? found.value : verdict.maxLoad,
+    value: objective === 'latency' ? judgeLatency(problem, device) : verdict.maxLoad,
     lowerBound: found.lowerBound,
     feasible: true,
     proven: found.proven,

@@ -5,6 +5,7 @@ import { downsetsOf } from './downsets.js';
 import { splitDownsets } from './downsetSplit.js';
 import type { Groups } from './groups.js';
 import { splitOrder } from './linear.js';
+import type { Order } from './linear.js';
 import type { PlaceProblem } from './problem.js';
 import { topologicalOrder } from './problem.js';
 import { strongComponents } from './strong.js';
@@ -54,11 +55,20 @@ export function* contiguousOrders(
   groups: Groups,
   random: Random,
   randomOrders = 12,
-): Generator<Int32Array> {
+): Generator<Order> {
   const graph = forwardGraph(problem, groups);
   const members = membersOf(graph);
-  const unfold = (order: Int32Array): Int32Array =>
-    Int32Array.from(Array.from(order).flatMap((c) => members[c]));
+  // Components are never cut.
+  const unfold = (order: Int32Array): Order => {
+    const cut = new Uint8Array(groups.count + 1);
+    let at = 0;
+    for (const c of order) {
+      cut[at] = 1;
+      at += members[c].length;
+    }
+    cut[at] = 1;
+    return { groups: Int32Array.from(Array.from(order).flatMap((c) => members[c])), cut };
+  };
   const plain = topologicalOrder(graph.count, graph.source, graph.target);
   yield unfold(plain);
   // As late as possible: what is read late is computed late, beside its reader.

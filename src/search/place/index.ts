@@ -2,7 +2,7 @@
 export { readPlaceProblem, workloadFormat } from './read.js';
 export { deviceKinds, deviceNames } from './problem.js';
 export type { DeviceKind, PlaceProblem } from './problem.js';
-export { judgePlacement } from './judge.js';
+export { judgeLatency, judgePlacement } from './judge.js';
 export { judgePiper, readPiperProblem } from './piperProblem.js';
 export type { PiperProblem, PiperStage } from './piperProblem.js';
 export { placeForThroughput } from './throughput.js';

@@ -79,3 +79,35 @@ export function isContiguous(problem: PlaceProblem, device: ArrayLike<number>, d
   }
   return true;
 }
+
+/**
+ * Latency of one sample, plainly: finish times are raised until nothing changes. Infinity when devices wait for each other in a
+ * ring.
+ *
+ * @param device device of each operator
+ */
+export function judgeLatency(problem: PlaceProblem, device: ArrayLike<number>): number {
+  const n = problem.names.length;
+  const kindOf = deviceKinds(problem);
+  const loads = judgePlacement(problem, device).loads;
+  const called = (v: number): boolean => problem.kinds[kindOf[device[v]]].paysTransfers;
+  const finish = new Array<number>(n).fill(0);
+  for (let round = 0; round <= n + loads.length; round++) {
+    let changed = false;
+    for (let v = 0; v < n; v++) {
+      let start = 0;
+      for (let e = 0; e < problem.edgeSource.length; e++) {
+        const [from, to] = [problem.edgeSource[e], problem.edgeTarget[e]];
+        const reads = called(v) ? device[to] === device[v] && device[from] !== device[v] : to === v;
+        if (reads) start = Math.max(start, finish[from]);
+      }
+      const end = start + (called(v) ? loads[device[v]] : problem.time[kindOf[device[v]] * n + v]);
+      if (end > finish[v]) {
+        finish[v] = end;
+        changed = true;
+      }
+    }
+    if (!changed) return Math.max(...finish);
+  }
+  return Infinity;
+}

@@ -61,7 +61,7 @@ function* starts(problem: PlaceProblem, groups: Groups, options: PlaceOptions): 
   for (let d = 0; d < kindOf.length; d++)
     if (d === 0 || kindOf[d] !== kindOf[d - 1]) yield new Int32Array(n).fill(d);
   const free = kindOf.findIndex((k) => !problem.kinds[k].paysTransfers);
-  for (const order of contiguousOrders(problem, groups, options.random, 60)) {
+  for (const { groups: order } of contiguousOrders(problem, groups, options.random, 60)) {
     for (const share of [1, 0.5]) {
       const device = new Int32Array(n);
       let d = 0;

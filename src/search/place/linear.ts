@@ -6,6 +6,13 @@ import type { Groups } from './groups.js';
 import type { PlaceProblem } from './problem.js';
 import { SetLoad } from './setLoad.js';
 
+/** Groups in a row, and where it may be cut. */
+export interface Order {
+  readonly groups: Int32Array;
+  /** 1 at i: a device may begin with `groups[i]`; also at the end of the row. */
+  readonly cut: Uint8Array;
+}
+
 /**
  * @param order every group once
  * @param below intervals of at least this load are left out
@@ -14,7 +21,7 @@ import { SetLoad } from './setLoad.js';
 export function splitOrder(
   problem: PlaceProblem,
   groups: Groups,
-  order: Int32Array,
+  { groups: order, cut }: Order,
   below = Infinity,
 ): { device: Int32Array; maxLoad: number } | null {
   const kinds = problem.kinds.length;
@@ -32,6 +39,7 @@ export function splitOrder(
   const set = new SetLoad(problem, groups);
   const load = new Float64Array(kinds);
   for (let end = 1; end <= n; end++) {
+    if (cut[end] === 0) continue;
     const at = end * states;
     set.clear();
     for (let start = end - 1; start >= 0; start--) {
@@ -42,6 +50,7 @@ export function splitOrder(
         if (problem.kinds[k].count > 0 && set.floor(k) < below) open = true;
       }
       if (!open) break;
+      if (cut[start] === 0) continue;
       for (let k = 0; k < kinds; k++) {
         if (problem.kinds[k].count === 0 || !(load[k] < below)) continue;
         const step = stride[k];
