@@ -58,7 +58,8 @@ export function thinned(points: readonly FrequencyPoint[], most = MOST_POINTS): 
   return kept.map(pointOf);
 }
 
-function clocksOf(
+/** Clocks of a schedule of the frontier, in runs of microbatches. */
+export function clocksOf(
   levels: ClockLevels,
   candidate: Candidate,
   { graph, full, curves }: Frontier,

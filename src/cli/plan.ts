@@ -8,8 +8,11 @@ import {
   METHODS,
   PRECISIONS,
   STACKS,
+  paretoTable,
   parseObjective,
+  planPareto,
   planTable,
+  writeParetoFiles,
   writePlanFiles,
 } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
@@ -90,7 +93,13 @@ export const planCommand: CommandModule<object, Args> = {
       .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
       .option('stack', text(`stack profile: ${STACKS.join(', ')}, or a YAML file`, DEFAULT_STACK))
       .option('calibration', text(CALIBRATION_TEXT))
-      .option('objective', text('time, energy, cost, utilisation, or weights: time=0.7,energy=0.3', 'time'))
+      .option(
+        'objective',
+        text(
+          'time, energy, cost, utilisation, or weights: time=0.7,energy=0.3; or pareto: time against energy',
+          'time',
+        ),
+      )
       .option('method', text(`search method: ${METHODS.join(', ')}`, 'auto'))
       .option(
         'checkpoint',
@@ -106,12 +115,14 @@ export const planCommand: CommandModule<object, Args> = {
           '  partition graphs/gpt2-small.onnx --devices 8 --seq 1024           one host',
           '  partition model.onnx --devices 1024 --cluster a100-80gb --batch 2048',
           '  partition model.onnx --devices 64 --bind batch=1 --bind seq=4096 --json',
+          '  partition model.onnx --devices 64 --objective pareto              plans and clocks, time/energy',
           '  partition model.onnx --devices 256..4096                          the time/cost frontier',
           '  partition model.onnx --devices 64 --record search.jsonl           for partition replay',
           '  partition inspect model.onnx                                      what is in it',
         ].join('\n'),
       ) as never,
   handler: async (args) => {
+    if (args.objective === 'pareto') return pareto(args);
     const counts = args.devices === undefined ? null : deviceCounts(args.devices, MOST_DEVICES);
     const request = requestOf(counts === null ? args : { ...args, devices: String(counts[0]) });
     const folder = args.out ?? `${basename(request.modelPath).replace(/\.onnx$/, '')}.partition`;
@@ -143,6 +154,23 @@ export const planCommand: CommandModule<object, Args> = {
     }
   },
 };
+
+/** `--objective pareto`: plans and clocks that nothing beats in time and energy. */
+async function pareto(args: Args): Promise<void> {
+  const request = requestOf({ ...args, objective: 'time' });
+  if (args.record !== undefined)
+    throw new PartitionError('usage', 'pareto is several searches, and a record holds one', '--record');
+  const folder = args.out ?? `${basename(request.modelPath).replace(/\.onnx$/, '')}.partition`;
+  checkWritableFolder(folder);
+  const progress = new Progress(args.quiet);
+  const reply = await planPareto(request, {
+    clock: () => performance.now() / 1000,
+    onProgress: (status) => progress.update(status),
+  }).finally(() => progress.done());
+  const chartPath = writeParetoFiles(reply, folder);
+  if (args.json) printJson({ ...reply.facts, folder, chartPath });
+  else print(`${paretoTable(reply.facts)}\n\nplans and chart written to ${folder}`);
+}
 
 /** Checks every flag before anything is read. */
 function requestOf(args: Args): PlanRequest {

@@ -1,0 +1,42 @@
+import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expectOneLine, expectValid, gpt2, partition, scratchFolder } from './support.js';
+
+describe('the trade-off of time and energy', function () {
+  this.timeout(60_000);
+  const folder = scratchFolder('pareto');
+
+  it('is told, drawn and written as plans with clocks, as published', async () => {
+    const args = [gpt2, '--devices', '8', '--seq', '1024', '--batch', '32', '--objective', 'pareto'];
+    const search = ['--method', 'random', '--budget', '600ev', '--out', 'p', '--json'];
+    const { code, stdout, stderr } = await partition([...args, ...search], folder());
+    expect(code, stderr).to.equal(0);
+    const told = JSON.parse(stdout) as {
+      front: { timeSec: number; energyJoule: number }[];
+      plans: { full: { timeSec: number; energyJoule: number }; noSlowdown: { energyJoule: number } }[];
+    };
+    expectValid('pareto', told);
+    for (let i = 1; i < told.front.length; i++) {
+      expect(told.front[i].timeSec).to.be.above(told.front[i - 1].timeSec);
+      expect(told.front[i].energyJoule).to.be.below(told.front[i - 1].energyJoule);
+    }
+    for (const { full, noSlowdown } of told.plans)
+      expect(noSlowdown.energyJoule).to.be.at.most(full.energyJoule * (1 + 1e-9));
+    expect(readFileSync(join(folder(), 'p/pareto.svg'), 'utf8')).to.match(/^<svg [\s\S]*<\/svg>\n$/);
+    expectValid('plan', JSON.parse(readFileSync(join(folder(), 'p/plan-0.json'), 'utf8')));
+    const simulate = ['simulate', gpt2, 'p/plan-0.json', '--frequency-plan', 'clocked.json', '--json'];
+    const simulated = await partition(simulate, folder());
+    expect(simulated.code, simulated.stderr).to.equal(0);
+    const summary = JSON.parse(simulated.stdout) as { faults: string[]; frequencyPlanPath: string };
+    expectValid('simulate', summary);
+    expect(summary.faults).to.deep.equal([]);
+    expect(summary.frequencyPlanPath).to.equal('clocked.json');
+    expectValid('plan', JSON.parse(readFileSync(join(folder(), 'clocked.json'), 'utf8')));
+  });
+
+  it('is several searches, which one record cannot hold', async () => {
+    const args = [gpt2, '--devices', '8', '--objective', 'pareto', '--record', 'r.jsonl'];
+    expectOneLine(await partition(args, folder()), 2, /--record/);
+  });
+});
