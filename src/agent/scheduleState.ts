@@ -34,7 +34,7 @@ export interface ScheduleProblem {
   readonly readySec: Float64Array;
   /** Whether weight gradients are tasks of their own; otherwise they are part of the backward pass. */
   readonly splitsBackward: boolean;
-  /** Bytes kept from a forward pass on, the part of them kept until the weight gradient, and room for them; a rank holds one at least. */
+  /** Backward passes are always let run: they alone make room. Bytes kept from a forward pass on, the part of them kept until the weight gradient, and room for them; a rank holds one at least. */
   readonly savedBytes: Float64Array;
   readonly lateBytes: Float64Array;
   readonly limitBytes: Float64Array;

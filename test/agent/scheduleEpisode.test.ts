@@ -1,12 +1,15 @@
 import { expect } from 'chai';
 import { checkEnvironment, randomAction } from '../../src/agent/checker.js';
+import { scheduleOf } from '../../src/agent/scheduleOf.js';
 import { ScheduleEpisode } from '../../src/agent/scheduleEpisode.js';
 import { playSchedule, SCHEDULE_EXPERTS } from '../../src/agent/scheduleExperts.js';
 import type { ScheduleExpertName } from '../../src/agent/scheduleExperts.js';
 import type { ScheduleProblem } from '../../src/agent/scheduleState.js';
 import { ScheduleState, WAIT } from '../../src/agent/scheduleState.js';
+import { StageLoad } from '../../src/simulate/load.js';
 import { PipelineTimer } from '../../src/simulate/pipeline.js';
 import { Random } from '../../src/util/random.js';
+import { syntheticCandidate, syntheticProblem } from '../support/synthetic.js';
 import type { ScheduleShape } from '../support/schedules.js';
 import { randomSchedule } from '../support/schedules.js';
 
@@ -130,6 +133,22 @@ describe('agent/scheduleEpisode', () => {
       const times = { ...problem, gatherExposedSec: problem.readySec };
       const expected = timer.train(name, ranks, 1, problem.microbatches, times);
       expect(env.makespanSec, `${name} ${k}`).to.be.closeTo(expected, 1e-9 * expected);
+    }
+  });
+
+  it('takes the pipeline of a plan, and runs it as long as the simulator does', () => {
+    const problem = syntheticProblem({ devices: 32, globalBatch: 128, spread: 0.4 });
+    const load = new StageLoad(problem);
+    for (const schedule of ['1f1b', 'zb-h1'] as const) {
+      const plan = syntheticCandidate(problem, { pp: 4, tp: 2, schedule });
+      load.fill(plan);
+      const expected = Math.max(...load.timer.finishSec.subarray(0, 4));
+      const pipeline = scheduleOf(problem, plan, schedule === 'zb-h1');
+      expect(Math.min(...pipeline.limitBytes)).to.be.above(0);
+      const unlimited = { ...pipeline, limitBytes: new Float64Array(4).fill(Infinity) };
+      const sec = playSchedule(new ScheduleState(unlimited), SCHEDULE_EXPERTS[schedule]);
+      expect(sec).to.be.closeTo(expected, 1e-9 * expected);
+      expect(checkEnvironment(() => new ScheduleEpisode(pipeline), 2)).to.deep.equal([]);
     }
   });
 
