@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { createPpoSolver } from '../src/agent/ppoSolver.js';
 import { FROM_SCRATCH } from '../src/agent/pretrained.js';
 import { createProblem } from '../src/api/problem.js';
+import type { CurvePanel, CurveRun } from '../src/report/curveChart.js';
+import { curveChart } from '../src/report/curveChart.js';
 import { lowerBoundSec } from '../src/search/bound.js';
 import { randomSolver } from '../src/search/random.js';
 import type { Solver } from '../src/search/types.js';
@@ -93,67 +95,28 @@ function across(curves: readonly Curve[], at: number, q: number): number | null 
   return values.every((v) => v !== null) ? quantile(values, q) : null;
 }
 
-const WIDTH = 320;
-const HEIGHT = 240;
-const MARGIN = { left: 52, right: 14, top: 44, bottom: 40 };
-const COLOURS = { random: '#c2571a', ppo: '#1f5fa8' } as const;
-
 /** Three panels: median and interquartile band of the best step time so far, over the lower bound. */
 function draw(reports: readonly Report[]): string {
-  const panels = reports.map((r, i) => `<g transform="translate(${i * WIDTH},0)">${panel(r)}</g>`).join('\n');
-  return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH * reports.length} ${HEIGHT}" ` +
-    `font-family="sans-serif" font-size="11">\n<rect width="100%" height="100%" fill="white"/>\n${panels}\n</svg>\n`
-  );
-}
-
-function panel(r: Report): string {
-  const ratio = (v: number): number => v / r.lowerBoundSec;
-  const top = Math.min(
-    4,
-    ratio(Math.max(across(r.random, 6, 0.75) ?? 0, across(r.ppo, 6, 0.75) ?? 0)) * 1.05,
-  );
-  const x = (n: number): number =>
-    MARGIN.left + ((WIDTH - MARGIN.left - MARGIN.right) * Math.log(n)) / Math.log(EVALUATIONS);
-  const y = (v: number): number => {
-    const share = (Math.min(top, ratio(v)) - 1) / (top - 1);
-    return HEIGHT - MARGIN.bottom - (HEIGHT - MARGIN.top - MARGIN.bottom) * share;
-  };
-  const place = (n: number, v: number): string => `${x(n).toFixed(1)},${y(v).toFixed(1)}`;
-  const parts: string[] = [
-    `<text x="${MARGIN.left}" y="16" font-weight="bold">${r.model}, ${r.devices} devices</text>`,
-    `<text x="${MARGIN.left}" y="31" fill="${COLOURS.ppo}">PPO</text>`,
-    `<text x="${MARGIN.left + 34}" y="31" fill="${COLOURS.random}">random search</text>`,
-    `<text x="${WIDTH / 2}" y="${HEIGHT - 8}" text-anchor="middle">evaluations</text>`,
-  ];
-  for (const n of [1, 10, 100, 1000])
-    parts.push(
-      `<line x1="${x(n)}" y1="${MARGIN.top}" x2="${x(n)}" y2="${HEIGHT - MARGIN.bottom}" stroke="#ddd"/>`,
-      `<text x="${x(n)}" y="${HEIGHT - MARGIN.bottom + 14}" text-anchor="middle">${n}</text>`,
-    );
-  for (let k = 0; k <= 4; k++) {
-    const value = 1 + ((top - 1) * k) / 4;
-    const at = y(value * r.lowerBoundSec).toFixed(1);
-    parts.push(
-      `<line x1="${MARGIN.left}" y1="${at}" x2="${WIDTH - MARGIN.right}" y2="${at}" stroke="#ddd"/>`,
-      `<text x="${MARGIN.left - 5}" y="${Number(at) + 4}" text-anchor="end">${value.toFixed(2)}</text>`,
-    );
-  }
-  parts.push(
-    `<text x="13" y="${HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 13 ${HEIGHT / 2})">step time / lower bound</text>`,
-  );
-  for (const name of ['random', 'ppo'] as const) {
-    const at = (q: number): string[] =>
-      GRID.flatMap((n, i) => {
-        const v = across(r[name], i, q);
-        return v === null ? [] : [place(n, v)];
+  const panels = reports.map((r): CurvePanel => {
+    const runs = (curves: readonly Curve[]): CurveRun[] =>
+      curves.map((c) => {
+        const first = c.findIndex((v) => v !== null);
+        const known = first < 0 ? [] : c.slice(first);
+        return { x: GRID.slice(GRID.length - known.length), y: known.map((v) => v! / r.lowerBoundSec) };
       });
-    parts.push(
-      `<polygon points="${[...at(0.25), ...at(0.75).reverse()].join(' ')}" fill="${COLOURS[name]}" opacity="0.18"/>`,
-      `<polyline points="${at(0.5).join(' ')}" fill="none" stroke="${COLOURS[name]}" stroke-width="1.8"/>`,
-    );
-  }
-  return parts.join('\n');
+    return {
+      title: `${r.model}, ${r.devices} devices`,
+      xLabel: 'evaluations',
+      yLabel: 'step time / lower bound',
+      xMin: 1,
+      xMax: EVALUATIONS,
+      series: [
+        { name: 'PPO', runs: runs(r.ppo) },
+        { name: 'random search', runs: runs(r.random) },
+      ],
+    };
+  });
+  return curveChart(panels, panels.length);
 }
 
 function table(reports: readonly Report[]): string {

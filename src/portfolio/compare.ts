@@ -5,7 +5,7 @@
  */
 import { lowerBoundSec } from '../search/bound.js';
 import { isTimeOnly } from '../search/objective.js';
-import { CLASSICAL_SOLVERS } from '../search/registry.js';
+import { CLASSICAL_SOLVERS, EXTERNAL_SOLVERS } from '../search/registry.js';
 import type { Budget, Clock, Solver } from '../search/types.js';
 import { createSimulator } from '../simulate/estimate.js';
 import type { PlanProblem } from '../simulate/types.js';
@@ -13,7 +13,7 @@ import { PartitionError } from '../util/errors.js';
 import { Random } from '../util/random.js';
 import { quantile } from '../util/stats.js';
 import { portfolio } from './auto.js';
-import { AUTO_MEMBERS, SOLVERS, solverByName } from './registry.js';
+import { AUTO_FINISH_SHARE, AUTO_MEMBERS, SOLVERS, solverByName } from './registry.js';
 
 /** Work on tables and tell little of it in evaluations: runs by evaluations end after this many seconds too. */
 const TABLE_METHODS: readonly string[] = ['ilp'];
@@ -27,15 +27,20 @@ export const ALWAYS_COMPARED: readonly string[] = ['random', 'greedy', AGENT_OFF
 
 const agentOff: Solver = portfolio(
   AGENT_OFF,
-  AUTO_MEMBERS.filter((m) => CLASSICAL_SOLVERS.some((s) => s.name === m.solver.name)),
+  AUTO_MEMBERS.filter((m) => isClassical(m.solver.name)),
+  AUTO_FINISH_SHARE,
 );
+
+function isClassical(name: string): boolean {
+  return [...CLASSICAL_SOLVERS, ...EXTERNAL_SOLVERS].some((s) => s.name === name);
+}
 
 /** Every method that can be compared. */
 export const COMPARED_METHODS: readonly string[] = [...SOLVERS.map((s) => s.name), AGENT_OFF];
 
 /** Whether a method learns, or has members that do. */
 export function isAgent(method: string): boolean {
-  return method !== AGENT_OFF && !CLASSICAL_SOLVERS.some((s) => s.name === method);
+  return SOLVERS.some((s) => s.name === method) && !isClassical(method);
 }
 
 /** The methods asked for and those that every comparison has, each once. */
