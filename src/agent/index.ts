@@ -25,6 +25,18 @@ export { ImprovementEpisode } from './improvementEpisode.js';
 export { PlacementEpisode } from './placementEpisode.js';
 export { placementOf } from './placementOf.js';
 export type { PlacementProblem } from './placementState.js';
+export type {
+  ContinuousEnvironment,
+  ContinuousObservation,
+  ContinuousSpec,
+  ContinuousStep,
+} from './continuous.js';
+export { createMadqnSolver, madqnSolver } from './madqnSolver.js';
+export { DEFAULT_MULTI_AGENT, trainMultiAgent } from './multiAgent.js';
+export { PowerCapEpisode } from './powerCapEpisode.js';
+export type { CapPrice, CapProblem } from './powerCapEpisode.js';
+export { DEFAULT_CONTINUOUS_SAC, trainContinuousSac } from './sacContinuous.js';
+export type { ContinuousSacOptions } from './sacContinuous.js';
 export { PlanEpisode } from './planEpisode.js';
 export { DEFAULT_PPO, trainPpo } from './ppo.js';
 export type { PpoOptions, PpoProgress } from './ppo.js';
@@ -37,6 +49,7 @@ export { createSacSolver, sacSolver } from './sacSolver.js';
 export { ScheduleEpisode } from './scheduleEpisode.js';
 export { playSchedule, SCHEDULE_EXPERTS } from './scheduleExperts.js';
 export type { ScheduleExpert, ScheduleExpertName } from './scheduleExperts.js';
+export { scheduleOf } from './scheduleOf.js';
 export type { ScheduleProblem } from './scheduleState.js';
 export { Scorer } from './scorer.js';
 export { PlanTrainer } from './training.js';

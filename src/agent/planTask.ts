@@ -6,6 +6,8 @@ import { PriceMemo } from '../search/memo.js';
 import { MOST_DRAWS_PER_PRICE, randomPlan } from '../search/random.js';
 import { PlanSpace } from '../search/space.js';
 import type { SearchContext, SearchResult } from '../search/types.js';
+import type { Random } from '../util/random.js';
+import { ImprovementEpisode } from './improvementEpisode.js';
 import { PlanEpisode } from './planEpisode.js';
 
 /** A policy that drew this many known plans in a row has settled. */
@@ -41,6 +43,16 @@ export class PlanTask {
     return new PlanEpisode(this.space, this.cutter, this.memo, this.reference);
   }
 
+  /** @param startOf the plan that an episode starts from, by its seed */
+  improvement(startOf: (seed: number) => Candidate): ImprovementEpisode {
+    return new ImprovementEpisode(this.space, this.cutter, this.memo, startOf);
+  }
+
+  /** Plans of the space, not priced. */
+  randomPlans(count: number, random: Random): Candidate[] {
+    return Array.from({ length: count }, () => randomPlan(this.space, this.cutter, random));
+  }
+
   /** Share of the budget used up, 0..1 and above; 1 when only known plans are drawn any more. */
   progress(): number {
     if (this.memo.repeated >= CONVERGED_AFTER) return 1;
@@ -59,10 +71,9 @@ export class PlanTask {
   /** Median value of a few random plans: the reward of an average plan is about 0. Their prices count like all others. */
   private randomReference({ random, budget }: SearchContext): number {
     const count = Math.min(REFERENCE_PLANS, budget.maxEvaluations);
-    const plans: Candidate[] = Array.from({ length: count }, () =>
-      randomPlan(this.space, this.cutter, random),
-    );
-    const values = plans.map((p) => this.memo.price(p).value).sort((a, b) => a - b);
+    const values = this.randomPlans(count, random)
+      .map((p) => this.memo.price(p).value)
+      .sort((a, b) => a - b);
     return values[values.length >> 1];
   }
 }
