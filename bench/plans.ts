@@ -128,8 +128,8 @@ function writeKnown(outcomes: readonly Outcome[], command: string): void {
     });
   }
   const lines = [
-    '# The best value that was found for each instance, with about a hundred times the evaluations of a comparison. Values are of',
-    '# the cost model as it stood; another model needs the command again.',
+    '# The best value that was found for each instance, with up to a hundred times the evaluations of a comparison (`evaluations`',
+    '# says how many the limit in seconds left time for). Values are of the cost model as it stood: another needs the command again.',
     `command: ${command}`,
     'instances:',
     ...[...known].map(
