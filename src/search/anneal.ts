@@ -24,6 +24,9 @@ export interface AnnealOptions {
 
 export const DEFAULT_ANNEAL: AnnealOptions = { hottest: 0.3, coldest: 0.002, cycles: 4, reheat: 0.5 };
 
+/** Temperature of a walk from a known plan, over that of one from anywhere. */
+const KNOWN_START_HEAT = 0.3;
+
 export function createAnnealSolver(options: Partial<AnnealOptions> = {}): Solver {
   return { name: 'anneal', solve: (context) => anneal(context, { ...DEFAULT_ANNEAL, ...options }) };
 }
@@ -34,6 +37,8 @@ function anneal(context: SearchContext, options: AnnealOptions): SearchResult {
   const walk = new Walk(context, 'anneal');
   if (walk.space.meshes.length === 0) return walk.evaluator.result(true);
   const { random } = context;
+  // A known plan is worth keeping near: the walk begins as a late cycle would.
+  const heat = context.start === undefined ? options.hottest : options.hottest * KNOWN_START_HEAT;
   let here = walk.start();
   let best = here;
   let cycle = 0;
@@ -43,7 +48,7 @@ function anneal(context: SearchContext, options: AnnealOptions): SearchResult {
       cycle = Math.floor(at);
       here = best;
     }
-    const hottest = options.hottest * options.reheat ** cycle;
+    const hottest = heat * options.reheat ** cycle;
     const temperature = hottest * (options.coldest / hottest) ** (at - cycle);
     const next = walk.neighbour(here.plan);
     const setback = next.energy - here.energy;

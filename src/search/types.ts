@@ -18,6 +18,8 @@ export interface SearchContext {
   readonly budget: Budget;
   readonly clock: Clock;
   readonly random: Random;
+  /** A plan that is known already, for methods that can go on from one. */
+  readonly start?: Candidate;
   /** Called when a better plan is known (anytime use, learning curves). */
   readonly onImprovement?: (best: SearchResult) => void;
 }

@@ -68,8 +68,9 @@ export class Walk {
     return this.stand(randomPlan(this.space, this.cutter, this.context.random));
   }
 
-  /** The best of a few random plans. */
+  /** The plan that is known already, else the best of a few random ones. */
   start(): Standing {
+    if (this.context.start !== undefined) return this.stand(this.context.start);
     const share = START_SHARE * this.context.budget.maxEvaluations;
     const count = Math.max(1, Math.min(MOST_STARTS, Math.floor(share)));
     let best = this.random();

@@ -62,6 +62,13 @@ export class Random {
     return items;
   }
 
+  /** A stream that gives what this one gives from now on. */
+  clone(): Random {
+    const copy = new Random(0);
+    copy.s.set(this.s);
+    return copy;
+  }
+
   /** An independent stream, derived from this one's state. */
   fork(): Random {
     return new Random(this.uint32());
