@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { loadSuite, suiteProblem } from '../../src/api/suite.js';
+import { loadBestKnown, loadSuite, suiteProblem } from '../../src/api/suite.js';
 import type { Problem } from '../../src/api/problem.js';
 import { checkCandidate } from '../../src/plan/candidate.js';
 import { greedySolver } from '../../src/search/greedy.js';
@@ -53,6 +53,12 @@ describe('the suite', function () {
       .to.include('time')
       .and.have.property('size')
       .above(2);
+  });
+
+  it('has a best known value for every instance and for nothing else', () => {
+    const known = loadBestKnown();
+    expect([...known.keys()].sort()).to.deep.equal(instances.map((i) => i.name).sort());
+    for (const [name, { value }] of known) expect(value, name).to.be.above(0).and.below(Infinity);
   });
 
   it('draws irregular graphs whose segments are nearly all unlike', () => {
