@@ -112,11 +112,12 @@ export function solveContiguous(
     best = found;
     options.onImprovement?.(found.maxLoad);
   };
+  const outOfTime = (): boolean => options.clock() >= untilSec;
   const limit = (): number => (best === null ? Infinity : best.maxLoad);
   for (const order of contiguousOrders(problem, groups, options.random))
-    consider(splitOrder(problem, groups, order, limit()));
+    consider(splitOrder(problem, groups, order, limit(), outOfTime));
   const graph = forwardGraph(problem, groups);
-  const downsets = downsetsOf(graph.count, graph.source, graph.target, MOST_DOWNSETS);
+  const downsets = outOfTime() ? null : downsetsOf(graph.count, graph.source, graph.target, MOST_DOWNSETS);
   let exact = false;
   if (downsets !== null) {
     const split = splitDownsets(
@@ -133,7 +134,7 @@ export function solveContiguous(
   }
   while (!exact && options.clock() < untilSec) {
     for (const order of contiguousOrders(problem, groups, options.random, 40)) {
-      consider(splitOrder(problem, groups, order, limit()));
+      consider(splitOrder(problem, groups, order, limit(), outOfTime));
       if (options.clock() >= untilSec) break;
     }
   }

@@ -94,14 +94,19 @@ export function judgeLatency(problem: PlaceProblem, device: ArrayLike<number>): 
   const finish = new Array<number>(n).fill(0);
   for (let round = 0; round <= n + loads.length; round++) {
     let changed = false;
+    // When the inputs of each operator, or of the whole device that is called with it, are ready.
+    const opReady = new Array<number>(n).fill(0);
+    const deviceReady = new Array<number>(loads.length).fill(0);
+    for (let e = 0; e < problem.edgeSource.length; e++) {
+      const [from, to] = [problem.edgeSource[e], problem.edgeTarget[e]];
+      opReady[to] = Math.max(opReady[to], finish[from]);
+      if (device[from] !== device[to])
+        deviceReady[device[to]] = Math.max(deviceReady[device[to]], finish[from]);
+    }
     for (let v = 0; v < n; v++) {
-      let start = 0;
-      for (let e = 0; e < problem.edgeSource.length; e++) {
-        const [from, to] = [problem.edgeSource[e], problem.edgeTarget[e]];
-        const reads = called(v) ? device[to] === device[v] && device[from] !== device[v] : to === v;
-        if (reads) start = Math.max(start, finish[from]);
-      }
-      const end = start + (called(v) ? loads[device[v]] : problem.time[kindOf[device[v]] * n + v]);
+      const end = called(v)
+        ? deviceReady[device[v]] + loads[device[v]]
+        : opReady[v] + problem.time[kindOf[device[v]] * n + v];
       if (end > finish[v]) {
         finish[v] = end;
         changed = true;

@@ -21,7 +21,10 @@ export function placeForLatency(problem: PlaceProblem, options: PlaceOptions): P
   const lowerBound = pathBound(problem);
   const untilSec = options.clock() + options.maxSec;
   const search = new Search(problem, groups, model, options);
-  for (const start of starts(problem, groups, options)) search.consider(start);
+  for (const start of starts(problem, groups, options)) {
+    search.consider(start);
+    if (options.clock() >= untilSec) break;
+  }
   for (let round = 0; options.clock() < untilSec && search.value > lowerBound * (1 + 1e-9); round++) {
     const hot = [0.01, 0.05, 0.002, 0.15][round % 4];
     search.cool(round % 4 === 3 ? null : search.best, hot, 20_000 * (1 + (round >> 2)), untilSec);

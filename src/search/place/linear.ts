@@ -16,6 +16,7 @@ export interface Order {
 /**
  * @param order every group once
  * @param below intervals of at least this load are left out
+ * @param outOfTime asked now and then; the split is given up when it says so
  * @returns device of each group and the largest load, or null when nothing fits below the limit
  */
 export function splitOrder(
@@ -23,6 +24,7 @@ export function splitOrder(
   groups: Groups,
   { groups: order, cut }: Order,
   below = Infinity,
+  outOfTime: () => boolean = () => false,
 ): { device: Int32Array; maxLoad: number } | null {
   const kinds = problem.kinds.length;
   const n = order.length;
@@ -40,6 +42,7 @@ export function splitOrder(
   const load = new Float64Array(kinds);
   for (let end = 1; end <= n; end++) {
     if (cut[end] === 0) continue;
+    if (end % 64 === 0 && outOfTime()) return null;
     const at = end * states;
     set.clear();
     for (let start = end - 1; start >= 0; start--) {

@@ -48,12 +48,14 @@ export function placeForThroughput(problem: PlaceProblem, options: PlaceOptions)
     return finish(groups, found.device, found.maxLoad, lowerBound, found.exact);
   }
   const annealer = new Annealer(problem, groups);
+  // Seeds may take a third of the time.
+  const seedsUntilSec = options.clock() + options.maxSec / 3;
   let contiguousLoad = Infinity;
   let start: Int32Array = startOf(problem, groups);
   annealer.loads.reset(start);
   annealer.note();
   for (const order of contiguousOrders(problem, groups, options.random)) {
-    const split = splitOrder(problem, groups, order, contiguousLoad);
+    const split = splitOrder(problem, groups, order, contiguousLoad, () => options.clock() >= seedsUntilSec);
     if (split !== null && split.maxLoad < contiguousLoad) {
       contiguousLoad = split.maxLoad;
       start = split.device;
@@ -61,7 +63,7 @@ export function placeForThroughput(problem: PlaceProblem, options: PlaceOptions)
       annealer.note();
       options.onImprovement?.(annealer.bestLoad);
     }
-    if (options.clock() >= untilSec) break;
+    if (options.clock() >= seedsUntilSec) break;
   }
   let moves = FIRST_MOVES;
   let told = annealer.bestLoad;
