@@ -5,7 +5,6 @@ import { Evaluator } from '../search/evaluator.js';
 import { PriceMemo } from '../search/memo.js';
 import { PlanSpace } from '../search/space.js';
 import type { SearchContext, SearchResult, Solver } from '../search/types.js';
-import type { Random } from '../util/random.js';
 import { loadBackend } from './backend.js';
 import type { PolicySource } from './pretrained.js';
 import { policyFrom, SHIPPED } from './pretrained.js';
@@ -14,8 +13,11 @@ import { rollout } from './rollout.js';
 import type { Scorer } from './scorer.js';
 import { packBatch } from './scorer.js';
 
-/** Plans proposed: the likeliest one, and draws. */
+/** Different plans proposed: the likeliest one, and draws. */
 export const PROPOSALS = 64;
+
+/** Of the rounds of draws. */
+const TEMPERATURES = [1, 1.5, 2, 3];
 
 /** @throws PartitionError input from `solve` when the checkpoint is missing, damaged or another version's */
 export function createPolicySolver(source: PolicySource = SHIPPED, proposals = PROPOSALS): Solver {
@@ -35,25 +37,19 @@ async function solve(context: SearchContext, source: PolicySource, proposals: nu
     const memo = new PriceMemo(evaluator, context.problem.objective);
     const embedded = policy.spec === EMBEDDED_PLAN_SPEC;
     const make = (): PlanEpisode => new PlanEpisode(space, cutter, memo, 1, embedded);
-    propose(policy, make, Math.min(proposals, context.budget.maxEvaluations), context.random, () =>
-      evaluator.progress(),
-    );
+    likeliestPlan(policy, make());
+    // Plans proposed before are not priced again: rounds go on, ever less sure, until enough different ones are.
+    const count = Math.min(proposals, context.budget.maxEvaluations);
+    const progress = (): number => (evaluator.evaluations >= count ? 1 : evaluator.progress());
+    for (const temperature of TEMPERATURES) {
+      if (progress() >= 1) break;
+      const environments = Array.from({ length: Math.max(1, count - evaluator.evaluations) }, make);
+      rollout(policy, environments, 1, context.random, progress, temperature);
+    }
     return evaluator.result(false);
   } finally {
     policy.dispose();
   }
-}
-
-/** Plays the likeliest episode, then others drawn from the policy, all of these side by side. */
-function propose(
-  policy: Scorer,
-  make: () => PlanEpisode,
-  count: number,
-  random: Random,
-  progress: () => number,
-): void {
-  likeliestPlan(policy, make());
-  if (count > 1) rollout(policy, Array.from({ length: count - 1 }, make), 1, random, progress);
 }
 
 /** Plays the episode that takes the likeliest option every time; its plan, priced. */

@@ -17,13 +17,18 @@ export interface Transition {
   targetReturn: number;
 }
 
-/** Plays one whole episode in every environment, all their decisions priced together; [] when the budget ends first. */
+/**
+ * Plays one whole episode in every environment, all their decisions priced together; [] when the budget ends first.
+ *
+ * @param temperature above 1 evens the policy out
+ */
 export function rollout(
   scorer: Scorer,
   environments: readonly Environment[],
   discount: number,
   random: Random,
   progress: () => number,
+  temperature = 1,
 ): Transition[][] {
   const episodes: Transition[][] = environments.map(() => []);
   const observations = environments.map((e) => e.reset(random.uint32()));
@@ -34,6 +39,7 @@ export function rollout(
       active.map((i) => observations[i]),
     );
     const { scores, values } = scorer.infer(batch);
+    if (temperature !== 1) for (let r = 0; r < scores.length; r++) scores[r] /= temperature;
     const still: number[] = [];
     for (let t = 0; t < active.length; t++) {
       if (progress() >= 1) return [];
