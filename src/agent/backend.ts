@@ -18,10 +18,19 @@ export interface Backend {
 }
 
 let loaded: Promise<Backend> | null = null;
+let inUse: BackendName | null = null;
+
+/** The backend that networks run on; `null` until an agent has asked for one. */
+export function backendInUse(): BackendName | null {
+  return inUse;
+}
 
 /** Loads the best backend there is; the same one on every call. */
 export function loadBackend(): Promise<Backend> {
-  loaded ??= load();
+  loaded ??= load().then((backend) => {
+    inUse = backend.name;
+    return backend;
+  });
   return loaded;
 }
 

@@ -1,5 +1,5 @@
 /** Agents: environments and their checker, networks, and agents as solvers. */
-export { loadBackend } from './backend.js';
+export { backendInUse, loadBackend } from './backend.js';
 export type { Backend, BackendName, TensorFlow } from './backend.js';
 export { Bandit } from './bandit.js';
 export { checkEnvironment } from './checker.js';

@@ -6,9 +6,13 @@ import type { SearchContext, SearchResult, Solver } from '../search/types.js';
 import { loadBackend } from './backend.js';
 import { playEpisodes } from './bestOfN.js';
 import { demonstrateEpisode, planTeacher } from './demonstrations.js';
+import { PLAN_SPEC } from './planEpisode.js';
 import { PlanTask } from './planTask.js';
+import type { PolicySource } from './pretrained.js';
+import { hasShippedPolicy, policyFrom, SHIPPED } from './pretrained.js';
 import type { SacOptions } from './sac.js';
 import { DEFAULT_SAC, trainSac } from './sac.js';
+import type { Scorer } from './scorer.js';
 import type { SolverTeacher } from './teachers.js';
 import { DEFAULT_TEACHERS, learnFrom, together } from './teachers.js';
 
@@ -21,12 +25,17 @@ const MOST_DEMONSTRATIONS = 32;
  * A solver with its own settings of soft actor-critic.
  *
  * @param teachers [] = no imitation
+ * @param source policy to start from; without a shipped checkpoint `SHIPPED` means from scratch
  */
 export function createSacSolver(
   options: Partial<SacOptions> = {},
   teachers: readonly SolverTeacher[] = DEFAULT_TEACHERS,
+  source: PolicySource = SHIPPED,
 ): Solver {
-  return { name: 'sac', solve: (context) => solve(context, { ...DEFAULT_SAC, ...options }, teachers) };
+  return {
+    name: 'sac',
+    solve: (context) => solve(context, { ...DEFAULT_SAC, ...options }, teachers, source),
+  };
 }
 
 export const sacSolver: Solver = createSacSolver();
@@ -35,6 +44,7 @@ async function solve(
   whole: SearchContext,
   options: SacOptions,
   teachers: readonly SolverTeacher[],
+  source: PolicySource,
 ): Promise<SearchResult> {
   const lesson = await learnFrom(teachers, whole);
   const { context } = lesson;
@@ -46,6 +56,10 @@ async function solve(
     const episode = task.episode();
     return demonstrateEpisode(episode, 0, planTeacher(episode, plan), options);
   });
+  const known = source.kind === 'file' || (source.kind === 'shipped' && hasShippedPolicy());
+  const pretrained = known ? policyFrom(tf, source) : null;
+  // A policy that reads the graph's embedding, or of another size, cannot be gone on from here.
+  const start = pretrained !== null && isPlain(pretrained, options.hidden) ? pretrained : undefined;
   const policy = trainSac(
     tf,
     () => task.episode(),
@@ -53,8 +67,9 @@ async function solve(
     context.random,
     () => task.progress() / TRAINING_SHARE,
     undefined,
-    { demonstrations },
+    { demonstrations, scorer: start },
   );
+  pretrained?.dispose();
   const environments = Array.from({ length: options.environments }, () => task.episode());
   playEpisodes(
     environments,
@@ -65,4 +80,8 @@ async function solve(
   );
   policy.dispose();
   return together(lesson.result, task.result());
+}
+
+function isPlain({ spec, variables }: Scorer, hidden: number): boolean {
+  return spec.contextFeatures === PLAN_SPEC.contextFeatures && variables[0].shape[1] === hidden;
 }

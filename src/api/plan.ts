@@ -1,4 +1,5 @@
 /** Planning: from a request to a plan, and the files and tables a plan is shown in. */
+import { backendInUse } from '../agent/index.js';
 import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -137,7 +138,9 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
       const stepTimeSec = simulator.estimate(r.best, createEstimate()).stepTimeSec;
       settled.bestSec = stepTimeSec;
       const text = describeDegrees(r.best);
-      hooks.onProgress?.(`searching with ${method}: ${r.evaluations} plans priced, best ${text}`, {
+      const backend = backendInUse();
+      const where = backend === null ? '' : `, networks on ${backend}`;
+      hooks.onProgress?.(`searching with ${method}${where}: ${r.evaluations} plans priced, best ${text}`, {
         stepTimeSec,
         text,
       });

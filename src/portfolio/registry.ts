@@ -1,5 +1,6 @@
 /** Every method that `--method` knows. */
 import { dqnSolver } from '../agent/dqnSolver.js';
+import { madqnSolver } from '../agent/madqnSolver.js';
 import { createPolicySolver, policySolver } from '../agent/policySolver.js';
 import { createPpoSolver, ppoSolver } from '../agent/ppoSolver.js';
 import type { PolicySource } from '../agent/pretrained.js';
@@ -36,6 +37,7 @@ export const SOLVERS: readonly Solver[] = [
   policySolver,
   dqnSolver,
   sacSolver,
+  madqnSolver,
 ];
 
 const REGISTERED: Solver[] = [];

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import { fileURLToPath } from 'node:url';
 import { dqnSolver } from '../../src/agent/dqnSolver.js';
 import { createMadqnSolver, madqnSolver } from '../../src/agent/madqnSolver.js';
-import { ppoSolver } from '../../src/agent/ppoSolver.js';
+import { createPpoSolver } from '../../src/agent/ppoSolver.js';
+import { FROM_SCRATCH } from '../../src/agent/pretrained.js';
 import { createSacSolver, sacSolver } from '../../src/agent/sacSolver.js';
 import { createProblem } from '../../src/api/problem.js';
 import { checkCandidate } from '../../src/plan/candidate.js';
@@ -31,10 +32,11 @@ describe('agents as solvers', () => {
     { file: 't5-tiny.ts.onnx', devices: 4, batch: 8 },
     { file: 'gpt2-tiny.ts.onnx', devices: 8, batch: 16 },
   ];
-  // Imitation would make it easy: SAC has to get there without teachers.
-  const solvers = [ppoSolver, dqnSolver, createSacSolver({}, [])];
+  // Imitation and pretraining would make it easy: all have to get there by themselves.
+  const solvers = [createPpoSolver({}, FROM_SCRATCH), dqnSolver, createSacSolver({}, [], FROM_SCRATCH)];
   for (const { file, devices, batch } of models)
-    it(`ppo, dqn and sac reach the exhaustive optimum of ${file} on ${devices} devices`, async () => {
+    it(`ppo, dqn and sac reach the exhaustive optimum of ${file} on ${devices} devices`, async function () {
+      this.timeout(120_000);
       const { problem } = createProblem(`${GRAPHS}${file}`, { cluster: 'h100-sxm', devices, seq: 32, batch });
       const truth = exhaustiveSolver.solve(contextOf(problem, 1e6)) as SearchResult;
       expect(truth.exhaustive).to.equal(true);
