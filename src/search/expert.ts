@@ -4,8 +4,7 @@
  * NeMo performance guide, Narayanan et al. 2021 ("Takeaways" 1-3), Korthikanti et al. 2022, PyTorch FSDP tutorial.
  *
  *  1. As little model parallelism as memory demands; all other devices are data-parallel.
- *  2. Small models (all state fits when sharded over the data-parallel ranks alone): no model parallelism; a sharded
- *     optimizer (ZeRO-1), then FSDP (ZeRO-3).
+ *  2. Small models (up to 15 billion parameters): no model parallelism; a sharded optimizer (ZeRO-1), then FSDP (ZeRO-3).
  *  3. Tensor parallelism first, never beyond the fast domain (NVLink); then pipeline stages across hosts.
  *  4. Context parallelism from 8K tokens on: at most 8K tokens of a sequence per device.
  *  5. Experts: expert parallelism rather than tensor parallelism inside experts (etp = 1), within the fast domain.
@@ -22,6 +21,7 @@ import type { Decisions, MeshDegrees, ScheduleChoice } from './space.js';
 import { PlanSpace } from './space.js';
 import type { SearchContext, SearchResult, Solver } from './types.js';
 
+const SMALL_PARAMETERS = 15e9;
 const TOKENS_PER_CONTEXT_RANK = 8192;
 const MOST_CHUNKS = 4;
 const MOST_MICROBATCH_PIPELINED = 2;
@@ -70,7 +70,8 @@ export const expertSolver: Solver = {
 function* adviceInOrder(problem: PlanProblem, space: PlanSpace): Generator<Advice> {
   const train = problem.phase === 'train';
   const byRule = meshesByRule(problem, space.meshes);
-  const plain = byRule.filter((m) => m.tp * m.pp === 1);
+  const small = problem.parameters <= SMALL_PARAMETERS;
+  const plain = small ? byRule.filter((m) => m.tp * m.pp === 1) : [];
   const policies = train ? [RECOMPUTE_NONE, RECOMPUTE_SELECTIVE, RECOMPUTE_FULL] : [RECOMPUTE_NONE];
   const optimizer = train ? 1 : 0;
   // Rule 2.
