@@ -88,6 +88,14 @@ export function pipelineBound(
   const ordered = problem.phase === 'train' && !interleaves;
   const { stepOverheadSec, microbatchOverheadSec } = problem.stack;
   const share = ordered ? forwardShare : 0;
+  if (problem.phase === 'train' && share === 0 && microbatches < pp) {
+    // Gradients of weights are not on a microbatch's way (ZB-H1): it need not wait for all of W, only for forward.
+    const { forwardFlopPerSequence: forward, backwardFlopPerSequence: backward } = problem;
+    const average = ((workSec + pp * microbatchOverheadSec) * microbatches) / pp;
+    const way = (workSec * forward) / (forward + backward);
+    const widest = microbatches * (widestSec + microbatchOverheadSec);
+    return ROUNDING * (Math.max(average, way, widest) + stepOverheadSec);
+  }
   const bound = pipelineBoundSec(pp, microbatches, share, workSec, widestSec, microbatchOverheadSec);
   return ROUNDING * (bound + stepOverheadSec);
 }
