@@ -1,15 +1,15 @@
 /** Runs of a comparison in threads, one job at a time each. */
 import { Worker } from 'node:worker_threads';
 import type { CompareJob, CompareRequest, CompareRun, CompareSetting } from '../api/index.js';
-import { PartitionError } from '../util/errors.js';
+import type { Failure } from './thread.js';
+import { failed } from './thread.js';
 
 export type CompareTask = 'setting' | CompareJob;
 
 export type CompareMessage =
   | { readonly kind: 'setting'; readonly setting: CompareSetting }
   | { readonly kind: 'run'; readonly run: CompareRun }
-  | { readonly kind: 'fault'; readonly fault: Pick<PartitionError, 'code' | 'message' | 'where' | 'hint'> }
-  | { readonly kind: 'crash'; readonly message: string; readonly stack: string };
+  | Failure;
 
 /**
  * @param onRun told of every run when it is done
@@ -40,12 +40,8 @@ export async function compareInWorkers(
               else resolve();
             };
             worker.on('message', (message: CompareMessage) => {
-              if (message.kind === 'fault') {
-                const { code, message: what, where, hint } = message.fault;
-                reject(new PartitionError(code, what, where, hint));
-              } else if (message.kind === 'crash') {
-                reject(Object.assign(new Error(message.message), { stack: message.stack }));
-              } else {
+              if (message.kind === 'fault' || message.kind === 'crash') reject(failed(message));
+              else {
                 if (message.kind === 'setting') setting = message.setting;
                 else onRun(message.run, runs.push(message.run));
                 give();

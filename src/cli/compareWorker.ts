@@ -2,8 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { CompareJob, CompareRequest } from '../api/index.js';
 import { ComparisonRunner } from '../api/index.js';
-import { PartitionError } from '../util/errors.js';
 import type { CompareMessage, CompareTask } from './compareThread.js';
+import { failureOf } from './thread.js';
 
 function post(message: CompareMessage): void {
   parentPort!.postMessage(message);
@@ -19,13 +19,5 @@ async function perform(task: CompareTask): Promise<void> {
 }
 
 parentPort!.on('message', (task: CompareTask) => {
-  perform(task).catch((error: unknown) => {
-    if (error instanceof PartitionError) {
-      const { code, message, where, hint } = error;
-      post({ kind: 'fault', fault: { code, message, where, hint } });
-    } else {
-      const e = error instanceof Error ? error : new Error(String(error));
-      post({ kind: 'crash', message: e.message, stack: e.stack ?? '' });
-    }
-  });
+  perform(task).catch((error: unknown) => post(failureOf(error)));
 });

@@ -11,11 +11,16 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
  * @returns puts things back as they were
  */
 export function onInterrupt(lastWord: () => string): () => void {
+  return onSignal((exitCode) => {
+    printError(`partition: ${lastWord()}`);
+    process.exit(exitCode);
+  });
+}
+
+/** Calls on Ctrl-C instead of ending; the code is the one to end with. */
+export function onSignal(call: (exitCode: number) => void): () => void {
   const handlers = Object.entries(SIGNALS).map(([signal, exitCode]) => {
-    const handler = (): void => {
-      printError(`partition: ${lastWord()}`);
-      process.exit(exitCode);
-    };
+    const handler = (): void => call(exitCode);
     process.on(signal as NodeJS.Signals, handler);
     return [signal, handler] as const;
   });

@@ -1,10 +1,12 @@
 /** `partition place <workload.json>`: where the operators of a profiled graph should run. */
 import type { CommandModule } from 'yargs';
-import { PLACE_OBJECTIVES, placeTable, placeWorkload } from '../api/index.js';
+import type { PlaceResult } from '../api/index.js';
+import { PLACE_OBJECTIVES, placeTable } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import type { CommonArgs } from './options.js';
 import { integerBetween, oneOf, parseBudget, required, text, withCommon } from './options.js';
 import { Progress, print, printJson } from './output.js';
+import { awaitOrStop, startThread } from './thread.js';
 
 type Args = CommonArgs & {
   workload?: string;
@@ -56,7 +58,7 @@ export const placeCommand: CommandModule<object, Args> = {
           '  partition place workload.json --contiguous                       one contiguous part a device',
         ].join('\n'),
       ) as never,
-  handler: (args) => {
+  handler: async (args) => {
     const workloadPath = required(args.workload, 'a workload in JSON', USAGE);
     const progress = new Progress(args.quiet);
     const request = {
@@ -70,11 +72,10 @@ export const placeCommand: CommandModule<object, Args> = {
       timeoutSec: seconds(args.timeout),
       seed: integerBetween(args.seed, '--seed', 0, LARGEST_SEED),
     };
-    const result = placeWorkload(request, {
-      clock: () => performance.now() / 1000,
-      onImprovement: (value) => progress.updateNow(`best ${value.toPrecision(6)}`),
-    });
-    progress.done();
+    const thread = startThread<typeof request, number, PlaceResult>('./placeWorker.js', request, (value) =>
+      progress.update(`best ${value.toPrecision(6)}`),
+    );
+    const { reply: result, interrupted } = await awaitOrStop(thread).finally(() => progress.done());
     if (args.json) printJson(result);
     else if (result.feasible) print(placeTable(result));
     if (!result.feasible) {
@@ -85,6 +86,8 @@ export const placeCommand: CommandModule<object, Args> = {
         'more --devices or more --memory',
       );
     }
+    // Interrupted: the best so far is printed, and the exit code says so.
+    if (interrupted !== null) process.exit(interrupted);
   },
 };
 

@@ -7,12 +7,10 @@ import { formatSeconds } from '../util/format.js';
 import type { CommonArgs } from './options.js';
 import { text, withCommon } from './options.js';
 import { Progress, print, printError, printJson } from './output.js';
+import { awaitOrStop } from './thread.js';
 import { trainInWorker } from './trainThread.js';
 
 type Args = CommonArgs & { config?: string; out: string; resume: boolean };
-
-/** Exit codes of the signals that stop a training. */
-const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 export const trainCommand: CommandModule<object, Args> = {
   command: 'train [config]',
@@ -52,20 +50,7 @@ export const trainCommand: CommandModule<object, Args> = {
         progress.update(status(report, updates, backend, curve));
       },
     );
-    let interrupted: number | null = null;
-    const handlers = Object.entries(SIGNALS).map(([signal, exitCode]) => {
-      const handler = (): void => {
-        if (interrupted !== null) process.exit(exitCode);
-        interrupted = exitCode;
-        thread.stop();
-      };
-      process.on(signal as NodeJS.Signals, handler);
-      return [signal, handler] as const;
-    });
-    const summary = await thread.ended.finally(() => {
-      progress.done();
-      for (const [signal, handler] of handlers) process.off(signal, handler);
-    });
+    const { reply: summary, interrupted } = await awaitOrStop(thread).finally(() => progress.done());
     if (interrupted !== null) {
       printError(
         `partition: interrupted after update ${summary.updates} of ${summary.plannedUpdates}; ${summary.checkpointPath} is written, --resume goes on`,

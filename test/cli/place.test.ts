@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expectOneLine, expectValid, partition, scratchFolder } from './support.js';
+import { expectOneLine, expectValid, partition, scratchFolder, start } from './support.js';
 
 const workload = {
   devices: [
@@ -53,6 +53,26 @@ describe('partition place', function () {
     expectValid('place', JSON.parse(stdout));
     expect(JSON.parse(stdout)).to.include({ feasible: false, value: null });
     expect(stderr).to.match(/^partition: tight\.json: nothing/);
+  });
+
+  it('prints its best so far on Ctrl-C', async () => {
+    const names = Array.from({ length: 60 }, (_, i) => `op${i}`);
+    write('long.json', {
+      devices: [{ name: 'gpu', count: 7, memoryBytes: 1e9 }],
+      ops: names.map((name, i) => ({ name, time: { gpu: 1 + ((i * 37) % 11) / 7 }, sizeBytes: 1 })),
+      edges: names.slice(3).map((to, i) => ({ from: names[(i * 5) % (i + 3)], to, transferTime: 0.3 })),
+    });
+    const { child, ended } = start(
+      ['place', 'long.json', '--timeout', '1000s', '--json', '--quiet'],
+      folder(),
+    );
+    setTimeout(() => child.kill('SIGINT'), 2500);
+    const { code, stdout, stderr } = await ended;
+    expect(code, stderr).to.equal(130);
+    const result = JSON.parse(stdout) as { feasible: boolean; wallSec: number };
+    expectValid('place', result);
+    expect(result.feasible).to.equal(true);
+    expect(result.wallSec).to.be.lessThan(20);
   });
 
   it('refuses bad workloads and flags in one line', async () => {
