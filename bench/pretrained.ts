@@ -1,5 +1,6 @@
 /**
- * What the policy that ships is worth where it has never been: models and clusters that its training does not draw.
+ * What the policy that ships is worth on device kinds that its training does not draw. Some models have scaled relatives among
+ * those that it was trained on.
  *
  *     node --import tsx bench/pretrained.ts            zero-shot: 1, 8 and 64 proposals against the best known
  *     node --import tsx bench/pretrained.ts ppo        PPO from the checkpoint and from scratch at equal evaluations

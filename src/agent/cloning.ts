@@ -1,9 +1,9 @@
 /** Behaviour cloning: the gradient that makes a policy choose as a teacher did (cross-entropy over the legal options). */
-import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
+import type { Scalar } from '@tensorflow/tfjs';
 import type { Environment, Observation } from './environment.js';
-import { segmentMatrix } from './ppo.js';
 import type { Scorer } from './scorer.js';
-import { packBatch, segmentSum, width } from './scorer.js';
+import { packBatch, width } from './scorer.js';
+import { rowSum } from './segments.js';
 
 /** A decision of a teacher. */
 export interface Demonstration {
@@ -49,8 +49,7 @@ export function cloningGradients(
     const rows = tf.tensor2d(batch.rows, [batch.rowCount, width(spec)]);
     const chosen = tf.tensor2d(isChosen, [batch.rowCount, 1]);
     const contexts = tf.tensor2d(batch.contexts, [n, spec.contextFeatures]);
-    const segments = segmentMatrix(tf, batch.rowStart);
-    const sum = (x: Tensor2D): Tensor2D => segmentSum(tf, segments.matrix, segments.transposed, x);
+    const sum = rowSum(tf, batch.rowStart);
     return scorer.gradients(() => {
       const scores = scorer.scores(rows);
       const surprise = tf.sub(tf.log(sum(tf.exp(scores))), sum(tf.mul(scores, chosen)));

@@ -11,7 +11,8 @@ import type { TensorFlow } from './backend.js';
 import type { Environment } from './environment.js';
 import type { Transition } from './rollout.js';
 import { meanReturn, rollout, undiscounted } from './rollout.js';
-import { packBatch, Scorer, segmentSum, width } from './scorer.js';
+import { packBatch, Scorer, width } from './scorer.js';
+import { rowSum } from './segments.js';
 
 export interface PpoOptions {
   /** Episodes of one rollout, one environment each. */
@@ -207,11 +208,10 @@ function lossGradients(
   const result = tf.tidy(() => {
     const rows = tf.tensor2d(batch.rows, [batch.rowCount, width(spec)]);
     const contexts = tf.tensor2d(batch.contexts, [n, spec.contextFeatures]);
-    const segments = segmentMatrix(tf, batch.rowStart);
+    const sum = rowSum(tf, batch.rowStart);
     const isChosen = new Float32Array(batch.rowCount);
     minibatch.forEach((x, t) => (isChosen[batch.rowStart[t] + x.choice] = 1));
     const chosen = tf.tensor2d(isChosen, [batch.rowCount, 1]);
-    const sum = (x: Tensor2D): Tensor2D => segmentSum(tf, segments.matrix, segments.transposed, x);
     const oldLog = column((x) => x.logProbability);
     const advantage = column((x) => x.advantage);
     const target = column((x) => x.targetReturn);
@@ -234,22 +234,6 @@ function lossGradients(
     }).gradients;
   });
   return result;
-}
-
-/** 0/1 matrix [steps, rows]: which rows are the options of a step; and its transpose. */
-export function segmentMatrix(
-  tf: TensorFlow,
-  rowStart: Int32Array,
-): { matrix: Tensor2D; transposed: Tensor2D } {
-  const n = rowStart.length - 1;
-  const rows = rowStart[n];
-  const data = new Float32Array(n * rows);
-  const transposed = new Float32Array(n * rows);
-  for (let t = 0; t < n; t++) {
-    data.fill(1, t * rows + rowStart[t], t * rows + rowStart[t + 1]);
-    for (let r = rowStart[t]; r < rowStart[t + 1]; r++) transposed[r * n + t] = 1;
-  }
-  return { matrix: tf.tensor2d(data, [n, rows]), transposed: tf.tensor2d(transposed, [rows, n]) };
 }
 
 function meanEntropy(scorer: Scorer, transitions: readonly Transition[]): number {
