@@ -1,6 +1,5 @@
 /** Why a plan is as it is: the same step under other decisions, term by term. */
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { atPowerCap, oversubscribed } from '../cluster/index.js';
 import type { Cluster } from '../cluster/index.js';
 import { perTrillionTokens } from '../cost/energy.js';
@@ -23,6 +22,8 @@ import { readTextFile } from '../util/files.js';
 import { nearNames } from '../util/near.js';
 import type { AnalyzedModel, ProblemOptions } from './problem.js';
 import { PRECISIONS, clusterOf, openModel, problemOf } from './problem.js';
+import { findModel, readRun } from './runFile.js';
+import type { RunFile } from './runFile.js';
 
 export interface WhyOptions {
   /** `tp=8,pp=4`, or the path of another plan of the same model. */
@@ -58,7 +59,8 @@ interface Surroundings {
 export function explainDifference(planPath: string, options: WhyOptions): WhyFacts {
   const plan = decodePlan(readTextFile(planPath, 'a plan in JSON'), planPath);
   const run = readRun(planPath);
-  const modelPath = options.modelPath ?? findModel(planPath, plan, run);
+  const modelPath =
+    options.modelPath ?? findModel(planPath, plan, run, 'why <plan.json> <model.onnx> --instead ...');
   const seq = options.seq ?? (plan.sequenceLength > 1 ? plan.sequenceLength : undefined);
   const bind = options.bind ?? run.bind;
   const model = openModel(modelPath, { seq, bind, strict: options.strict });
@@ -285,59 +287,9 @@ function readTerm(key: string, value: string): [string, unknown] {
   return [key, number];
 }
 
-interface RunFile {
-  readonly model?: string;
-  readonly cluster?: string;
-  readonly calibration?: string;
-  readonly bind?: Readonly<Record<string, number>>;
-}
-
-/** run.json beside a plan: where its model lay and what was bound. Absent or unreadable, it says nothing. */
-function readRun(planPath: string): RunFile {
-  const path = join(dirname(planPath), 'run.json');
-  if (!existsSync(path)) return {};
-  try {
-    const { model, request } = JSON.parse(readTextFile(path, 'run.json')) as {
-      model?: unknown;
-      request?: { cluster?: unknown; calibration?: unknown; bind?: unknown };
-    };
-    const cluster = request?.cluster;
-    const calibration = request?.calibration;
-    return {
-      ...(typeof model === 'string' ? { model } : {}),
-      ...(typeof cluster === 'string' ? { cluster } : {}),
-      ...(typeof calibration === 'string' ? { calibration } : {}),
-      ...(typeof request?.bind === 'object' && request.bind !== null
-        ? { bind: request.bind as Record<string, number> }
-        : {}),
-    };
-  } catch {
-    return {};
-  }
-}
-
 function surroundingsOf({ cluster, calibration }: RunFile): Surroundings {
   return {
     ...(cluster === undefined ? {} : { cluster }),
     ...(calibration === undefined ? {} : { calibration }),
   };
-}
-
-function findModel(planPath: string, plan: Plan, run: RunFile): string {
-  const folder = dirname(planPath);
-  const { name } = plan.model;
-  const places = [
-    ...(run.model === undefined ? [] : [run.model]),
-    join(folder, name),
-    join(folder, '..', name),
-    name,
-  ];
-  const found = places.find((path) => existsSync(path));
-  if (found !== undefined) return found;
-  throw new PartitionError(
-    'usage',
-    `expected the model ${oneLine(name, 80)} where the plan was made or beside it, found nothing`,
-    planPath,
-    'pass it: partition why <plan.json> <model.onnx> --instead ...',
-  );
 }
