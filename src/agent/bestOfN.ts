@@ -2,8 +2,8 @@
 import type { Random } from '../util/random.js';
 import { boltzmannRow } from './duelling.js';
 import type { Environment } from './environment.js';
+import { Players } from './players.js';
 import type { Batch } from './scorer.js';
-import { packBatch } from './scorer.js';
 
 /**
  * Plays episodes with choices drawn from softmax(ratings / temperature), all environments together; the first environment
@@ -21,25 +21,21 @@ export function playEpisodes(
   done: () => boolean,
 ): number[] {
   const returns: number[] = [];
-  const { spec } = environments[0];
-  const sums = new Float64Array(environments.length);
-  const observations = environments.map((e) => e.reset(random.uint32()));
   let greedy = true;
-  while (!done()) {
-    const batch = packBatch(spec, observations);
-    const ratings = rate(batch);
-    for (let i = 0; i < environments.length && !done(); i++) {
-      const heat = greedy && i === 0 ? 0 : temperature;
-      const row = boltzmannRow(ratings, batch.rowStart[i], batch.rowStart[i + 1], heat, random.next());
-      const step = environments[i].step(batch.rowOption[row]);
-      sums[i] += step.reward;
-      observations[i] = step.observation;
-      if (!step.terminated && !step.truncated) continue;
-      returns.push(sums[i]);
-      sums[i] = 0;
-      observations[i] = environments[i].reset(random.uint32());
+  const players = new Players(environments, random, {
+    onEnd: (i, episodeReturn) => {
+      returns.push(episodeReturn);
       if (i === 0) greedy = false;
-    }
+    },
+  });
+  while (!done()) {
+    const batch = players.look();
+    const ratings = rate(batch);
+    players.act(
+      batch,
+      (from, to, i) => boltzmannRow(ratings, from, to, greedy && i === 0 ? 0 : temperature, random.next()),
+      done,
+    );
   }
   return returns;
 }

@@ -1,8 +1,9 @@
 /** Behaviour cloning: the gradient that makes a policy choose as a teacher did (cross-entropy over the legal options). */
 import type { Scalar } from '@tensorflow/tfjs';
+import { follow } from './demonstrations.js';
 import type { Environment, Observation } from './environment.js';
 import type { Scorer } from './scorer.js';
-import { packBatch, width } from './scorer.js';
+import { oneHot, packBatch, width } from './scorer.js';
 import { rowSum } from './segments.js';
 
 /** A decision of a teacher. */
@@ -19,17 +20,8 @@ export interface Demonstration {
  */
 export function demonstrate(environment: Environment, seed: number, teacher: () => number): Demonstration[] {
   const decisions: Demonstration[] = [];
-  let observation = environment.reset(seed);
-  for (;;) {
-    const action = teacher();
-    if (action < 0) return decisions;
-    let choice = 0;
-    for (let i = 0; i < action; i++) choice += observation.mask[i];
-    decisions.push({ observation, choice });
-    const step = environment.step(action);
-    if (step.terminated || step.truncated) return decisions;
-    observation = step.observation;
-  }
+  follow(environment, seed, teacher, (observation, choice) => decisions.push({ observation, choice }));
+  return decisions;
 }
 
 /** Gradient of the mean of -log p(the teacher's choice), in the order of `scorer.variables`; and that mean. */
@@ -43,8 +35,10 @@ export function cloningGradients(
     spec,
     demonstrations.map((d) => d.observation),
   );
-  const isChosen = new Float32Array(batch.rowCount);
-  demonstrations.forEach((d, t) => (isChosen[batch.rowStart[t] + d.choice] = 1));
+  const isChosen = oneHot(
+    batch,
+    demonstrations.map((d) => d.choice),
+  );
   return tf.tidy(() => {
     const rows = tf.tensor2d(batch.rows, [batch.rowCount, width(spec)]);
     const chosen = tf.tensor2d(isChosen, [batch.rowCount, 1]);

@@ -4,13 +4,38 @@
  * episode, FCFS, SJF, round-robin or 1F1B in the schedule episode.
  */
 import type { Candidate } from '../plan/types.js';
-import type { Environment, Observation } from './environment.js';
+import type { Environment, Observation, Step } from './environment.js';
 import { NStepReturns } from './nstep.js';
 import type { PlanEpisode } from './planEpisode.js';
 import type { Experience } from './replay.js';
 
 /** Next action for what is seen now; -1 = this teacher has no answer here. */
 export type Teacher = (observation: Observation) => number;
+
+/**
+ * Plays an episode as a teacher tells, until its end or until the teacher has no answer.
+ *
+ * @param onStep told of every decision; `choice` is its place among the legal options
+ * @returns whether the episode came to its end
+ */
+export function follow(
+  environment: Environment,
+  seed: number,
+  teacher: Teacher,
+  onStep: (observation: Observation, choice: number, step: Step) => void,
+): boolean {
+  let observation = environment.reset(seed);
+  for (;;) {
+    const action = teacher(observation);
+    if (action < 0) return false;
+    let choice = 0;
+    for (let i = 0; i < action; i++) choice += observation.mask[i];
+    const step = environment.step(action);
+    onStep(observation, choice, step);
+    if (step.terminated || step.truncated) return true;
+    observation = step.observation;
+  }
+}
 
 /**
  * Plays one episode as the teacher tells. Its price counts like any other.
@@ -25,17 +50,10 @@ export function demonstrateEpisode(
 ): Experience[] {
   const experiences: Experience[] = [];
   const sums = new NStepReturns(returns.nStep, returns.discount, (x) => experiences.push(x), true);
-  let observation = environment.reset(seed);
-  for (;;) {
-    const action = teacher(observation);
-    if (action < 0) return [];
-    let choice = 0;
-    for (let i = 0; i < action; i++) choice += observation.mask[i];
-    const step = environment.step(action);
-    sums.step(observation, choice, step);
-    if (step.terminated || step.truncated) return experiences;
-    observation = step.observation;
-  }
+  const finished = follow(environment, seed, teacher, (observation, choice, step) =>
+    sums.step(observation, choice, step),
+  );
+  return finished ? experiences : [];
 }
 
 /** A classical solver's plan as a teacher of the plan episode; cuts that no rule gives become the nearest that one gives. */

@@ -5,6 +5,7 @@
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import type { Adam } from './adam.js';
+import type { Minibatch } from './collector.js';
 import type { Batch, Scorer } from './scorer.js';
 import { width } from './scorer.js';
 import { rowSum } from './segments.js';
@@ -25,18 +26,14 @@ export function inferQ(scorer: Scorer, batch: Batch): Float32Array {
 }
 
 /**
- * One step of weighted Huber regression of Q(s, choice) on targets.
+ * One step of weighted Huber regression of Q(s, choice) on goals.
  *
- * @param choices place of the chosen option among the legal ones, per step
- * @returns signed errors (Q - target), for priorities
+ * @returns signed errors (Q - goal), for priorities
  */
 export function regressQ(
   scorer: Scorer,
   adam: Adam,
-  batch: Batch,
-  choices: Int32Array,
-  targets: Float32Array,
-  weights: Float32Array,
+  { batch, choices, goals, weights }: Minibatch,
   learningRate: number,
 ): Float32Array {
   const { tf, spec } = scorer;
@@ -54,7 +51,7 @@ export function regressQ(
     const rows = tf.tensor2d(batch.rows, [batch.rowCount, width(spec)]);
     const contexts = tf.tensor2d(batch.contexts, [n, spec.contextFeatures]);
     const chosenColumn = tf.tensor2d(chosen, [batch.rowCount, 1]);
-    const target = tf.tensor2d(targets, [n, 1]);
+    const target = tf.tensor2d(goals, [n, 1]);
     const weight = tf.tensor2d(weights, [n, 1]);
     const sum = rowSum(tf, batch.rowStart);
     const result = scorer.gradients(() => {

@@ -23,6 +23,11 @@ export class NStepReturns {
     private readonly demonstration = false,
   ) {}
 
+  /** Forgets what is open. */
+  begin(): void {
+    this.pending = [];
+  }
+
   /** Notes a decision; what came of it follows in `earn` and `arrive`. */
   decide(observation: Observation, choice: number): void {
     this.pending.push({ observation, choice, gain: 0, excess: 0, discount: 1, steps: 0 });

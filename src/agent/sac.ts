@@ -8,31 +8,19 @@ import type { Tensor2D } from '@tensorflow/tfjs';
 import type { Random } from '../util/random.js';
 import { Adam } from './adam.js';
 import type { TensorFlow } from './backend.js';
-import type { EpisodeProgress, WarmStart } from './dqn.js';
+import { cloningGradients } from './cloning.js';
+import type { CollectorOptions, EpisodeProgress, WarmStart } from './collector.js';
+import { Collector } from './collector.js';
 import { boltzmannRow, inferQ, regressQ } from './duelling.js';
-import type { Environment, Observation } from './environment.js';
-import { ConstraintMultiplier } from './multiplier.js';
-import { NStepReturns } from './nstep.js';
-import type { Experience, ReplayOptions } from './replay.js';
-import { DEFAULT_REPLAY, Replay } from './replay.js';
+import type { Environment, EnvironmentSpec } from './environment.js';
+import { DEFAULT_REPLAY } from './replay.js';
 import type { Batch } from './scorer.js';
-import { packBatch, Scorer, width } from './scorer.js';
+import { oneHot, Scorer, width } from './scorer.js';
 import { rowSum } from './segments.js';
 
-export interface SacOptions {
-  /** Environments stepped together. */
-  readonly environments: number;
-  readonly discount: number;
-  /** Steps of reward before the target critics take over. */
-  readonly nStep: number;
-  readonly replay: ReplayOptions;
+export interface SacOptions extends CollectorOptions {
   /** Exponent of the importance weights. */
   readonly importance: number;
-  /** Experiences before the first gradient. */
-  readonly warmup: number;
-  readonly minibatch: number;
-  /** Decisions per gradient. */
-  readonly decisionsPerUpdate: number;
   readonly learningRate: number;
   readonly temperature: number;
   /** Entropy to keep, as a share of that of a uniform choice: at the start and at the end. */
@@ -81,19 +69,16 @@ class Learner {
   readonly targets: readonly Scorer[];
   readonly actorAdam: Adam;
   readonly criticAdams: readonly Adam[];
-  readonly replay: Replay;
-  readonly multiplier = new ConstraintMultiplier();
   temperature: number;
 
-  constructor(tf: TensorFlow, environment: Environment, options: SacOptions, random: Random) {
-    const network = (): Scorer => new Scorer(tf, environment.spec, options.hidden, random.fork());
+  constructor(tf: TensorFlow, spec: EnvironmentSpec, options: SacOptions, random: Random) {
+    const network = (): Scorer => new Scorer(tf, spec, options.hidden, random.fork());
     this.actor = network();
     this.critics = [network(), network()];
     this.targets = [network(), network()];
     this.targets.forEach((target, k) => target.follow(this.critics[k], 1));
     this.actorAdam = new Adam(tf, this.actor.variables, options.maxGradientNorm);
     this.criticAdams = this.critics.map((c) => new Adam(tf, c.variables, options.maxGradientNorm));
-    this.replay = new Replay(options.replay);
     this.temperature = options.temperature;
   }
 
@@ -115,66 +100,39 @@ export function trainSac(
   random: Random,
   progress: () => number,
   onEpisode?: (report: EpisodeProgress) => void,
-  start: WarmStart = {},
+  { scorer, demonstrations }: WarmStart = {},
 ): Scorer {
-  const environments = Array.from({ length: options.environments }, (_, i) => makeEnvironment(i));
-  const { spec } = environments[0];
-  const learner = new Learner(tf, environments[0], options, random);
-  const { actor, replay, multiplier } = learner;
-  if (start.scorer !== undefined) actor.follow(start.scorer, 1);
-  for (const experience of start.demonstrations ?? []) replay.add(experience);
-  if (replay.demonstrations > 0)
-    for (let k = 0; k < options.cloningUpdates && progress() < 1; k++) clone(learner, options, random);
-  const returns = environments.map(
-    () => new NStepReturns(options.nStep, options.discount, (experience) => replay.add(experience)),
-  );
-  const observations = environments.map((e) => e.reset(random.uint32()));
-  const episodeReturns = new Float64Array(environments.length);
-  let episode = 0;
-  let updates = 0;
-  let decisions = 0;
-  while (progress() < 1) {
-    const batch = packBatch(spec, observations);
-    const { scores } = actor.infer(batch);
-    for (let i = 0; i < environments.length && progress() < 1; i++) {
-      const from = batch.rowStart[i];
-      const row = boltzmannRow(scores, from, batch.rowStart[i + 1], 1, random.next());
-      const step = environments[i].step(batch.rowOption[row]);
-      returns[i].step(observations[i], row - from, step);
-      observations[i] = step.observation;
-      episodeReturns[i] += step.reward;
-      decisions++;
-      if (!step.terminated && !step.truncated) continue;
-      multiplier.observe(step.components?.excess ?? 0);
-      onEpisode?.({ episode: episode++, episodeReturn: episodeReturns[i], updates });
-      observations[i] = environments[i].reset(random.uint32());
-      episodeReturns[i] = 0;
+  const collector = new Collector(makeEnvironment, options, random, progress, onEpisode, demonstrations);
+  const learner = new Learner(tf, collector.spec, options, random);
+  const { actor } = learner;
+  if (scorer !== undefined) actor.follow(scorer, 1);
+  if (collector.replay.demonstrations > 0)
+    for (let k = 0; k < options.cloningUpdates && progress() < 1; k++) {
+      const { gradients } = cloningGradients(actor, collector.draw(0).experiences);
+      learner.actorAdam.apply(gradients, options.learningRate);
     }
-    if (replay.size < options.warmup) continue;
-    for (; (updates + 1) * options.decisionsPerUpdate <= decisions && progress() < 1; updates++)
-      learn(learner, options, Math.min(1, progress()), random);
+  while (progress() < 1) {
+    collector.play(
+      (batch) => actor.infer(batch).scores,
+      (scores) => (from, to) => boltzmannRow(scores, from, to, 1, random.next()),
+    );
+    while (collector.owesUpdate()) learn(collector, learner, options, Math.min(1, progress()));
   }
   learner.disposeAllButActor();
   return actor;
 }
 
 /** One gradient of the critics, of the policy and of the temperature, on one sample. */
-function learn(learner: Learner, options: SacOptions, progress: number, random: Random): void {
-  const { actor, critics, targets, replay, multiplier } = learner;
-  const { slots, weights } = replay.sample(options.minibatch, options.importance, random);
-  const experiences = Array.from(slots, (slot) => replay.at(slot));
-  const batch = packBatch(
-    actor.spec,
-    experiences.map((x) => x.observation),
-  );
-  const choices = Int32Array.from(experiences, (x) => x.choice);
-  const goals = Float32Array.from(slots, (slot) => replay.reward(slot, multiplier.value));
-  addSoftValues(goals, experiences, learner);
+function learn(collector: Collector, learner: Learner, options: SacOptions, progress: number): void {
+  const { critics, targets, criticAdams } = learner;
+  const minibatch = collector.draw(options.importance);
+  const { batch, choices, goals, experiences } = minibatch;
+  collector.addFuture(minibatch, (next) => softValues(next, learner));
   const errors = critics.map((critic, k) =>
-    regressQ(critic, learner.criticAdams[k], batch, choices, goals, weights, options.learningRate),
+    regressQ(critic, criticAdams[k], minibatch, options.learningRate),
   );
-  replay.update(
-    slots,
+  collector.replay.update(
+    minibatch.slots,
     errors[0].map((e, k) => Math.max(Math.abs(e), Math.abs(errors[1][k]))),
   );
   const q = lowerQ(critics, batch);
@@ -187,21 +145,11 @@ function learn(learner: Learner, options: SacOptions, progress: number, random: 
   targets.forEach((target, k) => target.follow(critics[k], options.targetShare));
 }
 
-/** Adds discount^n V(s'), V(s') = sum over a of p(a) (min Q(s', a) - temperature log p(a)). */
-function addSoftValues(goals: Float32Array, experiences: readonly Experience[], learner: Learner): void {
-  const { actor, targets, temperature } = learner;
-  const going: number[] = [];
-  const next: Observation[] = [];
-  experiences.forEach((x, k) => {
-    if (x.next === null) return;
-    going.push(k);
-    next.push(x.next);
-  });
-  if (next.length === 0) return;
-  const batch = packBatch(actor.spec, next);
+/** Per step V(s) = sum over a of p(a) (min Q(s, a) - temperature log p(a)). */
+function softValues(batch: Batch, { actor, targets, temperature }: Learner): Float64Array {
   const { scores } = actor.infer(batch);
   const q = lowerQ(targets, batch);
-  for (let t = 0; t < next.length; t++) {
+  return Float64Array.from({ length: batch.stepCount }, (_, t) => {
     const from = batch.rowStart[t];
     const to = batch.rowStart[t + 1];
     let total = 0;
@@ -212,8 +160,8 @@ function addSoftValues(goals: Float32Array, experiences: readonly Experience[], 
       const logProbability = scores[r] - logTotal;
       value += Math.exp(logProbability) * (q[r] - temperature * logProbability);
     }
-    goals[going[t]] += experiences[going[t]].nextDiscount * value;
-  }
+    return value;
+  });
 }
 
 /** The lower of the critics' values, row by row. */
@@ -292,34 +240,3 @@ function tuneTemperature(
 
 /** Change of the temperature's logarithm per gradient and unit of missing entropy. */
 const TEMPERATURE_RATE = 0.1;
-
-/** One gradient of cloning and nothing else. */
-function clone(learner: Learner, options: SacOptions, random: Random): void {
-  const { actor, replay } = learner;
-  const { slots } = replay.sample(options.minibatch, 0, random);
-  const experiences = Array.from(slots, (slot) => replay.at(slot));
-  const batch = packBatch(
-    actor.spec,
-    experiences.map((x) => x.observation),
-  );
-  const { tf, spec } = actor;
-  const choices = Int32Array.from(experiences, (x) => x.choice);
-  const gradients = tf.tidy(() => {
-    const rows = tf.tensor2d(batch.rows, [batch.rowCount, width(spec)]);
-    const demonstrated = tf.tensor2d(oneHot(batch, choices), [batch.rowCount, 1]);
-    const sum = rowSum(tf, batch.rowStart);
-    const result = actor.gradients(() => {
-      const scores = actor.scores(rows);
-      return tf.mean(tf.sub(tf.log(sum(tf.exp(scores))), sum(tf.mul(scores, demonstrated))));
-    });
-    return result.gradients;
-  });
-  learner.actorAdam.apply(gradients, options.learningRate);
-}
-
-/** 1 in the row of each step's choice. */
-function oneHot(batch: Batch, choices: Int32Array): Float32Array {
-  const chosen = new Float32Array(batch.rowCount);
-  choices.forEach((choice, t) => (chosen[batch.rowStart[t] + choice] = 1));
-  return chosen;
-}

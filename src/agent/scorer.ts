@@ -165,6 +165,13 @@ export class Scorer {
   }
 }
 
+/** 1 in the row of each step's choice, 0 elsewhere; choices are places among the legal options. */
+export function oneHot(batch: Batch, choices: ArrayLike<number>): Float32Array {
+  const chosen = new Float32Array(batch.rowCount);
+  for (let t = 0; t < batch.stepCount; t++) chosen[batch.rowStart[t] + choices[t]] = 1;
+  return chosen;
+}
+
 /** Features of one row of a batch. */
 export function width(spec: EnvironmentSpec): number {
   return spec.contextFeatures + spec.optionFeatures;

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { loadBackend } from '../../src/agent/backend.js';
 import { Bandit } from '../../src/agent/bandit.js';
 import { demonstrateEpisode } from '../../src/agent/demonstrations.js';
-import type { WarmStart } from '../../src/agent/dqn.js';
+import type { WarmStart } from '../../src/agent/collector.js';
 import type { Environment } from '../../src/agent/environment.js';
 import type { SacOptions } from '../../src/agent/sac.js';
 import { DEFAULT_SAC, trainSac } from '../../src/agent/sac.js';
