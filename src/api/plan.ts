@@ -207,6 +207,7 @@ export function planOf(
     modelName: modelPath.split(/[\\/]/).pop()!,
     objective: origin.objective,
     classStrategies: strategies.map(describeStrategy),
+    sequenceParallel: strategies.some((s) => s.boundary === 'sequence'),
     shardings: shardingsOf(
       model.graph,
       tensorLayouts(model.graph, model.segmentation, strategies, key, best.dpReplicate * best.dpShard),

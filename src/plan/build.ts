@@ -55,6 +55,8 @@ export interface PlanOrigin {
   readonly objective: string;
   /** Per class: how its operators are split, in words. */
   readonly classStrategies: readonly string[];
+  /** Whether activations between tensor-parallel blocks are split along the sequence. */
+  readonly sequenceParallel?: boolean;
   readonly shardings: readonly TensorSharding[];
   /** 'causal' when masked attention was counted half. */
   readonly flopConvention: 'causal' | 'full';
@@ -114,6 +116,9 @@ export function buildPlan(
     zeroStage: candidate.zeroStage,
     schedule: candidate.schedule,
     ...(candidate.cp > 1 ? { contextExchange: candidate.contextExchange } : {}),
+    ...(candidate.tp > 1 && origin.sequenceParallel !== undefined
+      ? { sequenceParallel: origin.sequenceParallel }
+      : {}),
     stages: planStages(candidate, graph, segmentation),
     classes: Array.from({ length: segmentation.classCount }, (_, id) => ({
       id,

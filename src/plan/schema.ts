@@ -105,6 +105,11 @@ export const PLAN_SHAPE: Shape = object({
       'How context-parallel ranks see the whole sequence; stated where cp is above 1.',
     ),
   ),
+  sequenceParallel: optional(
+    flag(
+      'Whether activations between tensor-parallel blocks are split along the sequence; stated where tp is above 1.',
+    ),
+  ),
   stages: array(
     object({
       virtualStage: integer(0),

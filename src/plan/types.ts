@@ -162,6 +162,8 @@ export interface Plan {
   schedule: ScheduleKind;
   /** How context-parallel ranks see the whole sequence; stated where cp is above 1. */
   contextExchange?: ContextExchange;
+  /** Whether activations between tensor-parallel blocks are split along the sequence; stated where tp is above 1. */
+  sequenceParallel?: boolean;
   stages: PlanStage[];
   /** Layer classes: how many segments, what is recomputed, and how its operators are split. */
   classes: { id: number; segments: number; recompute: 'none' | 'selective' | 'full'; strategy: string }[];
