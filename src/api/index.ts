@@ -45,8 +45,25 @@ export type { ClusterSummary } from './clusters.js';
 export { SHIPPED_TRAINING, trainPolicy } from './train.js';
 export type { TrainHooks, TrainRequest, TrainSummary } from './train.js';
 export type { TrainingReport } from '../agent/index.js';
-export { metricsOf, registerExpert, registerMetric, registerReward } from './registry.js';
+export {
+  metricsOf,
+  registerCluster,
+  registerExpert,
+  registerMetric,
+  registerOperator,
+  registerReward,
+  registerSolver,
+} from './registry.js';
 export type { Expert, Metric, Reward } from './registry.js';
+export { costModelByName, registerCostModel } from './costModel.js';
+export type { CostModel, CostSetting } from './costModel.js';
+export { emitTarget, registerEmitTarget } from '../emit/registry.js';
+export type { EmitTarget } from '../emit/types.js';
+export { loadPlugins, loadedPlugins } from './plugins.js';
+export type { Plugin, PluginRegistry } from './plugins.js';
+export { solverNames as methodNames } from '../portfolio/index.js';
+export type { OpRule } from '../ops/types.js';
+export type { ClassCosts } from '../cost/types.js';
 export { planPareto, writeParetoFiles } from './pareto.js';
 export type { ParetoReply } from './pareto.js';
 export { paretoTable } from '../report/paretoTable.js';

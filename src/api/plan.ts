@@ -194,7 +194,7 @@ function searchBudget(budget: Budget, spentSec: number): Budget {
 
 /** A candidate written out as a plan. */
 export function planOf(
-  { model, problem, book, calibration, warnings }: Problem,
+  { model, problem, book, calibration, costModel, warnings }: Problem,
   best: Candidate,
   modelPath: string,
   origin: { objective: string; optimalInSpace: boolean; foundBy: Plan['foundBy'] },
@@ -203,6 +203,14 @@ export function planOf(
   const { tp, cp, ep, etp, microbatch, contextExchange } = best;
   const key = { tp, cp, ep, etp, microbatch, deviceGroup: 0, contextExchange };
   const strategies = book.strategies(key);
+  const boundSec = lowerBoundSec(problem, BOUND_TABLES);
+  if (costModel !== undefined && estimate.stepTimeSec < boundSec)
+    throw new PartitionError(
+      'input',
+      `prices a step of ${estimate.stepTimeSec} s, and devices at their peak take ${boundSec} s`,
+      `cost model ${costModel}`,
+      'its columns take devices for faster than they are',
+    );
   return buildPlan(best, estimate, model.graph, problem, {
     modelName: modelPath.split(/[\\/]/).pop()!,
     objective: origin.objective,
@@ -213,7 +221,7 @@ export function planOf(
       tensorLayouts(model.graph, model.segmentation, strategies, key, best.dpReplicate * best.dpShard),
     ),
     flopConvention: model.segmentation.blocks.some((b) => b.causal) ? 'causal' : 'full',
-    lowerBoundSec: lowerBoundSec(problem, BOUND_TABLES),
+    lowerBoundSec: boundSec,
     optimalInSpace: origin.optimalInSpace,
     space: new PlanSpace(problem).describe(),
     foundBy: origin.foundBy,

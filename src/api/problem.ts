@@ -14,6 +14,7 @@ import { modelFacts, StrategyBook } from '../strategy/index.js';
 import type { SequenceParallel } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
 import { defaultGlobalBatch } from './batch.js';
+import { withCostModel } from './costModel.js';
 import { registeredReward, registeredRewards } from './registry.js';
 
 /** Settings of a planning run; defaults as the command line's. The phase and bindings are settled when the model is analysed. */
@@ -38,6 +39,8 @@ export interface ProblemOptions {
   readonly precision?: Precision | undefined;
   /** `time`, `energy`, `cost`, `utilisation`, a registered reward, or weights such as `time=0.7,energy=0.3`. */
   readonly objective?: string | undefined;
+  /** Corrections of the cost tables by a plugin; default none. */
+  readonly costModel?: string | undefined;
   /** Refuse operators that are not known. */
   readonly strict?: boolean | undefined;
 }
@@ -57,6 +60,8 @@ export interface Problem {
   readonly book: StrategyBook;
   readonly problem: PlanProblem;
   readonly calibration: Calibration | undefined;
+  /** Name of the plugin's cost model, if any. */
+  readonly costModel?: string | undefined;
   readonly warnings: readonly string[];
 }
 
@@ -152,13 +157,16 @@ export function problemOf(
     globalBatch,
     sequenceLength: graph.sequenceLength,
     objective: parseObjective(options.objective ?? 'time'),
-    costs: book,
+    costs:
+      options.costModel === undefined ? book : withCostModel(options.costModel, book, { cluster, stack }),
     ...modelFacts(book),
     tpChoices: book.tpChoices(devices),
   };
   const unused = calibration === undefined ? [] : unusedCalibration(calibration, cluster, stack.name);
-  const warnings = [...model.warnings, ...cluster.notes, ...unused];
-  return { model, cluster, book, problem, calibration, warnings };
+  const corrected =
+    options.costModel === undefined ? [] : [`priced with cost model ${options.costModel} of a plugin`];
+  const warnings = [...model.warnings, ...cluster.notes, ...unused, ...corrected];
+  return { model, cluster, book, problem, calibration, costModel: options.costModel, warnings };
 }
 
 /** A calibration that says nothing of what is planned for was probably meant for something else. */

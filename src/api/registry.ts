@@ -1,12 +1,17 @@
 /**
- * The plugin registry: rewards, experts and metrics of the user's own, by name. A reward becomes a term of objectives, an
- * expert a search method, a metric a number of plan summaries. Holds for the process (or worker thread) that registers.
+ * The plugin registry: what users add, by name. A reward becomes a term of objectives, an expert or solver a search method,
+ * a metric a number of plan summaries, a cluster a preset, an operator one that is known; cost models are in `costModel`.
+ * Holds for the process (or worker thread) that registers: `plugins` loads one file in all of them.
  */
+import { clusterOfDocument } from '../cluster/index.js';
+import { presetFolder } from '../cluster/document.js';
+import { normalizeDomain, registerOp } from '../ops/registry.js';
+import type { OpRule } from '../ops/types.js';
 import { checkCandidate } from '../plan/candidate.js';
 import type { Candidate, Plan } from '../plan/types.js';
-import { registerSolver, solverNames } from '../portfolio/index.js';
+import { registerSolver as addSolver, solverNames } from '../portfolio/index.js';
 import { Evaluator } from '../search/evaluator.js';
-import type { SearchContext, SearchResult } from '../search/types.js';
+import type { SearchContext, SearchResult, Solver } from '../search/types.js';
 import type { ObjectivePrice, PlanProblem } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
 
@@ -38,11 +43,22 @@ export function registerReward(name: string, value: Reward): void {
   rewards.set(name, value);
 }
 
+/**
+ * Adds a search method: it prices candidates with the context's simulator, each counting as an evaluation of the budget.
+ *
+ * @throws PartitionError usage when the name is taken or no name
+ */
+export function registerSolver(solver: Solver): void {
+  checkName(solver.name, 'method', solverNames());
+  checkFunction(solver.name, 'method', (solver as { readonly solve?: unknown }).solve);
+  addSolver(solver);
+}
+
 /** @throws PartitionError usage when the name is taken or no name */
 export function registerExpert(name: string, propose: Expert): void {
   checkName(name, 'expert', solverNames());
   checkFunction(name, 'expert', propose);
-  registerSolver({
+  addSolver({
     name,
     solve(context: SearchContext): SearchResult {
       const evaluator = new Evaluator(context, name);
@@ -62,6 +78,32 @@ export function registerMetric(name: string, value: Metric): void {
   checkName(name, 'metric', [...metrics.keys()]);
   checkFunction(name, 'metric', value);
   metrics.set(name, value);
+}
+
+/**
+ * Adds a cluster preset.
+ *
+ * @param document content of a cluster file
+ * @throws PartitionError usage when the name is taken or no name; input, naming the field, when the document is no cluster
+ */
+export function registerCluster(name: string, document: unknown): void {
+  const presets = presetFolder('clusters');
+  const known = presets.find(name);
+  checkName(name, 'cluster', known === undefined ? [] : [name]);
+  clusterOfDocument(document, name, 1);
+  presets.add(name.toLowerCase(), document);
+}
+
+/**
+ * Adds an operator: its shape rule, and its work, factors and gradients where the defaults of `OpRule` do not do.
+ *
+ * @param domain as in the model's opset imports; `''` for the default domain
+ * @throws PartitionError usage when there is one already or the rule infers nothing
+ */
+export function registerOperator(domain: string, opType: string, rule: OpRule): void {
+  checkName(opType, 'operator', []);
+  checkFunction(opType, 'operator', (rule as { readonly infer?: unknown } | undefined)?.infer);
+  if (!registerOp(normalizeDomain(domain), opType, rule)) throw taken(opType, 'operator');
 }
 
 export function registeredReward(name: string): Reward | undefined {
@@ -105,18 +147,23 @@ const PROBE: ObjectivePrice = {
   },
 };
 
-function checkName(name: string, kind: string, taken: readonly string[]): void {
-  if (!/^[A-Za-z][A-Za-z0-9_-]*$/.test(name))
+/** @throws PartitionError usage when it is no name, or among those */
+export function checkName(name: string, kind: string, others: readonly string[]): void {
+  if (typeof name !== 'string' || !/^[A-Za-z][A-Za-z0-9_-]*$/.test(name))
     throw new PartitionError(
       'usage',
       `expected a name of letters, digits, - and _ for the ${kind}, found ${JSON.stringify(name)}`,
       null,
     );
-  if (taken.includes(name))
-    throw new PartitionError('usage', `a ${kind} of this name is there already`, name);
+  if (others.includes(name)) throw taken(name, kind);
 }
 
-function checkFunction(name: string, kind: string, value: unknown): void {
+function taken(name: string, kind: string): PartitionError {
+  return new PartitionError('usage', `a ${kind} of this name is there already`, name);
+}
+
+/** @throws PartitionError usage when it is none */
+export function checkFunction(name: string, kind: string, value: unknown): void {
   if (typeof value !== 'function')
     throw new PartitionError('usage', `expected a function for the ${kind}, found ${typeof value}`, name);
 }

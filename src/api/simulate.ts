@@ -31,6 +31,8 @@ export interface SimulateOptions {
   readonly stack?: string | undefined;
   /** Measured numbers that take the place of the presets': a YAML file. */
   readonly calibration?: string | undefined;
+  /** Corrections of the cost tables by a plugin. */
+  readonly costModel?: string | undefined;
   /** Work out clocks by task. */
   readonly frequency?: boolean | undefined;
   /** Record the time line. */
@@ -76,6 +78,7 @@ export function simulatePlan(modelPath: string, planPath: string, options: Simul
     precision: plan.precision,
     stack: options.stack ?? plan.stack,
     calibration: options.calibration,
+    costModel: options.costModel,
     objective: plan.objective,
   });
   const candidate = candidateOf(plan, model.graph, model.segmentation, planPath);

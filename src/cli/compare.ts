@@ -7,11 +7,13 @@ import {
   DEFAULT_STACK,
   PRECISIONS,
   STACKS,
+  costModelByName,
   compareChart,
   compareJobs,
   comparePage,
   compareTable,
   comparisonOf,
+  methodNames,
   parseObjective,
 } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
@@ -22,6 +24,7 @@ import { onInterrupt } from './interrupt.js';
 import type { CommonArgs, ModelArgs } from './options.js';
 import {
   CALIBRATION_TEXT,
+  COST_MODEL_TEXT,
   integerBetween,
   oneOf,
   parseBindings,
@@ -43,6 +46,7 @@ type Args = CommonArgs &
     precision: string;
     stack: string;
     calibration?: string;
+    costModel?: string;
     objective: string;
     methods: string;
     seeds: string;
@@ -85,6 +89,7 @@ export const compareCommand: CommandModule<object, Args> = {
       .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
       .option('stack', text(`stack profile: ${STACKS.join(', ')}, or a YAML file`, DEFAULT_STACK))
       .option('calibration', text(CALIBRATION_TEXT))
+      .option('cost-model', text(COST_MODEL_TEXT))
       .option('objective', text('time, energy, cost, or weights: time=0.7,energy=0.3', 'time'))
       .option('chart', text('curves of the best plan so far: a file that ends in .svg or .html'))
       .option('threads', text('runs at the same time', '2'))
@@ -145,6 +150,7 @@ function requestOf(args: Args): CompareRequest {
   const modelPath = required(args.model, 'a model', USAGE);
   const devices = required(args.devices, '--devices with the number of accelerators', USAGE);
   parseObjective(args.objective);
+  if (args.costModel !== undefined) costModelByName(args.costModel);
   const seeds = integerBetween(args.seeds, '--seeds', 1, MOST_SEEDS);
   return {
     modelPath,
@@ -155,6 +161,7 @@ function requestOf(args: Args): CompareRequest {
     bind: parseBindings(args.bind),
     stack: args.stack,
     calibration: args.calibration,
+    costModel: args.costModel,
     precision: oneOf(args.precision, PRECISIONS, '--precision'),
     objective: args.objective,
     strict: args.strict,
@@ -165,8 +172,9 @@ function requestOf(args: Args): CompareRequest {
 }
 
 function methodsOf(words: string): string[] {
-  if (words.trim() === 'all') return [...COMPARED_METHODS];
-  return words.split(',').map((word) => oneOf(word.trim(), COMPARED_METHODS, '--methods'));
+  const methods = [...new Set([...COMPARED_METHODS, ...methodNames()])];
+  if (words.trim() === 'all') return methods;
+  return words.split(',').map((word) => oneOf(word.trim(), methods, '--methods'));
 }
 
 function amounts({ budget, by }: Args): Pick<CompareRequest, 'maxEvaluations' | 'maxSec'> {

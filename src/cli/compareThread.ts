@@ -1,8 +1,15 @@
 /** Runs of a comparison in threads, one job at a time each. */
 import { Worker } from 'node:worker_threads';
 import type { CompareJob, CompareRequest, CompareRun, CompareSetting } from '../api/index.js';
+import { loadedPlugins } from '../api/plugins.js';
 import type { Failure } from './thread.js';
 import { failed } from './thread.js';
+
+/** What a thread is started with. */
+export interface CompareData {
+  readonly request: CompareRequest;
+  readonly plugins: readonly string[];
+}
 
 export type CompareTask = 'setting' | CompareJob;
 
@@ -24,7 +31,10 @@ export async function compareInWorkers(
   const tasks: CompareTask[] = ['setting', ...jobs];
   const workers = Array.from(
     { length: Math.min(threads, tasks.length) },
-    () => new Worker(new URL('./compareWorker.js', import.meta.url), { workerData: request }),
+    () =>
+      new Worker(new URL('./compareWorker.js', import.meta.url), {
+        workerData: { request, plugins: loadedPlugins() } satisfies CompareData,
+      }),
   );
   const order = new Map(jobs.map((job, i) => [key(job), i]));
   const runs: CompareRun[] = [];

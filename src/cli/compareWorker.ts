@@ -1,8 +1,9 @@
 /** A thread of a comparison: opens the model once and runs jobs as they come. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { CompareJob, CompareRequest } from '../api/index.js';
+import type { CompareJob } from '../api/index.js';
 import { ComparisonRunner } from '../api/index.js';
-import type { CompareMessage, CompareTask } from './compareThread.js';
+import { loadPlugins } from '../api/plugins.js';
+import type { CompareData, CompareMessage, CompareTask } from './compareThread.js';
 import { failureOf } from './thread.js';
 
 function post(message: CompareMessage): void {
@@ -12,7 +13,9 @@ function post(message: CompareMessage): void {
 let runner: ComparisonRunner | null = null;
 
 async function perform(task: CompareTask): Promise<void> {
-  runner ??= ComparisonRunner.open(workerData as CompareRequest);
+  const { request, plugins } = workerData as CompareData;
+  await loadPlugins(plugins);
+  runner ??= ComparisonRunner.open(request);
   if (task === 'setting') post({ kind: 'setting', setting: runner.setting() });
   else
     post({ kind: 'run', run: await runner.run(task satisfies CompareJob, () => performance.now() / 1000) });

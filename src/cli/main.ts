@@ -7,6 +7,7 @@ import { compareCommand } from './compare.js';
 import { inspectCommand } from './inspect.js';
 import { printError } from './output.js';
 import { placeCommand } from './place.js';
+import { loadPlugins } from '../api/plugins.js';
 import { planCommand } from './plan.js';
 import { replayCommand } from './replay.js';
 import { simulateCommand } from './simulate.js';
@@ -41,6 +42,13 @@ export async function run(args: readonly string[]): Promise<number> {
     .command(validateCommand)
     .command(zooCommand)
     .command(clustersCommand)
+    .option('plugin', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'JavaScript module that registers solvers, rewards, costs, clusters, operators, ...',
+    })
+    .middleware(async ({ plugin }) => loadPlugins(plugin ?? []))
     .strict()
     // The last of two equal flags counts; a list takes one value per flag, so that it never swallows the model.
     .parserConfiguration({ 'greedy-arrays': false })

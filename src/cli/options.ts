@@ -31,6 +31,9 @@ export function text(describe: string, defaultValue?: string) {
 export const CALIBRATION_TEXT =
   'YAML file of measured numbers over the presets (partition calibrate makes one)';
 
+/** What `--cost-model` is, wherever it is taken. */
+export const COST_MODEL_TEXT = 'corrections of the cost tables that a --plugin registers';
+
 export function withCommon<T>(argv: Argv<T>): Argv<T & CommonArgs> {
   return argv
     .option('json', { type: 'boolean', default: false, describe: 'one JSON object on stdout' })

@@ -6,8 +6,10 @@ import type { PlanRequest } from '../api/index.js';
 import {
   DEFAULT_STACK,
   METHODS,
+  methodNames,
   PRECISIONS,
   STACKS,
+  costModelByName,
   paretoTable,
   parseObjective,
   planPareto,
@@ -23,6 +25,7 @@ import { onInterrupt } from './interrupt.js';
 import type { CommonArgs, ModelArgs } from './options.js';
 import {
   CALIBRATION_TEXT,
+  COST_MODEL_TEXT,
   integerBetween,
   oneOf,
   parseBindings,
@@ -48,6 +51,7 @@ type Args = CommonArgs &
     precision: string;
     stack: string;
     calibration?: string;
+    costModel?: string;
     objective: string;
     method: string;
     checkpoint?: string;
@@ -93,6 +97,7 @@ export const planCommand: CommandModule<object, Args> = {
       .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
       .option('stack', text(`stack profile: ${STACKS.join(', ')}, or a YAML file`, DEFAULT_STACK))
       .option('calibration', text(CALIBRATION_TEXT))
+      .option('cost-model', text(COST_MODEL_TEXT))
       .option(
         'objective',
         text(
@@ -177,6 +182,7 @@ function requestOf(args: Args): PlanRequest {
   const modelPath = required(args.model, 'a model', USAGE);
   if (args.devices === undefined) throw noDevices(modelPath);
   parseObjective(args.objective);
+  if (args.costModel !== undefined) costModelByName(args.costModel);
   return {
     modelPath,
     devices: integerBetween(args.devices, '--devices', 1, MOST_DEVICES),
@@ -187,10 +193,11 @@ function requestOf(args: Args): PlanRequest {
     phase: args.phase === undefined ? undefined : oneOf(args.phase, PHASES, '--phase'),
     stack: args.stack,
     calibration: args.calibration,
+    costModel: args.costModel,
     precision: oneOf(args.precision, PRECISIONS, '--precision'),
     objective: args.objective,
     strict: args.strict,
-    method: oneOf(args.method, METHODS, '--method'),
+    method: oneOf(args.method, methodNames(), '--method'),
     checkpoint: args.checkpoint,
     budget: parseBudget(args.budget),
     seed: integerBetween(args.seed, '--seed', 0, LARGEST_SEED),

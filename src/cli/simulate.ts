@@ -8,6 +8,7 @@ import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
 import type { CommonArgs, ModelArgs } from './options.js';
 import {
   CALIBRATION_TEXT,
+  COST_MODEL_TEXT,
   oneOf,
   parseBindings,
   positiveInteger,
@@ -26,6 +27,7 @@ type Args = CommonArgs &
     cluster?: string;
     stack?: string;
     calibration?: string;
+    costModel?: string;
     trace?: string;
     chakra?: string;
     chakraRanks: string;
@@ -51,6 +53,7 @@ export const simulateCommand: CommandModule<object, Args> = {
       .option('cluster', text("another cluster than the plan's: preset or YAML file"))
       .option('stack', text("another stack profile than the plan's: name or YAML file"))
       .option('calibration', text(CALIBRATION_TEXT))
+      .option('cost-model', text(COST_MODEL_TEXT))
       .option('explain', {
         type: 'boolean',
         default: false,
@@ -98,6 +101,7 @@ export const simulateCommand: CommandModule<object, Args> = {
       cluster: args.cluster,
       stack: args.stack,
       calibration: args.calibration,
+      costModel: args.costModel,
       trace: args.trace !== undefined,
       frequency: args.frequency || args.frequencyPlan !== undefined,
     });

@@ -1,5 +1,6 @@
 /** Work in a second thread, so that Ctrl-C and progress are answered while it runs. */
 import { Worker, parentPort, workerData } from 'node:worker_threads';
+import { loadPlugins, loadedPlugins } from '../api/plugins.js';
 import { PartitionError } from '../util/errors.js';
 import { onSignal } from './interrupt.js';
 
@@ -27,7 +28,9 @@ export function startThread<Request, News, Reply>(
 ): Thread<Reply> {
   // Shared memory, because the thread is too busy to read messages.
   const flag = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(new URL(script, import.meta.url), { workerData: { request, flag } });
+  const worker = new Worker(new URL(script, import.meta.url), {
+    workerData: { request, flag, plugins: loadedPlugins() },
+  });
   const ended = new Promise<Reply>((resolve, reject) => {
     worker.on('message', (message: Message<News, Reply>) => {
       if (message.kind === 'news') onNews(message.news);
@@ -66,9 +69,14 @@ export async function awaitOrStop<Reply>(
 export async function work<Request, News, Reply>(
   perform: (request: Request, tell: (news: News) => void, stopped: () => boolean) => Reply | Promise<Reply>,
 ): Promise<void> {
-  const { request, flag } = workerData as { request: Request; flag: Int32Array };
+  const { request, flag, plugins } = workerData as {
+    request: Request;
+    flag: Int32Array;
+    plugins: readonly string[];
+  };
   const post = (message: Message<News, Reply>): void => parentPort!.postMessage(message);
   try {
+    await loadPlugins(plugins);
     const reply = await perform(
       request,
       (news) => post({ kind: 'news', news }),

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseDocument } from 'yaml';
-import { PartitionError, oneLine } from '../util/errors.js';
+import { PartitionError, invariant, oneLine } from '../util/errors.js';
 import { dataPath, readTextFile } from '../util/files.js';
 import { nearNames } from '../util/near.js';
 
@@ -25,10 +25,13 @@ export function readYaml(path: string): unknown {
 /** Folders of presets under `src/data`. */
 export type PresetKind = 'devices' | 'clusters' | 'stacks';
 
-/** Preset files of one data folder, read when first asked for: the data ships with the package and does not change under us. */
+/**
+ * Presets of one kind: the files of a data folder, read when first asked for (they ship with the package and do not change
+ * under us), and those that were added.
+ */
 export class PresetFolder {
   /** Names in alphabetical order. */
-  readonly names: readonly string[];
+  readonly names: string[];
   private readonly root: string;
   private readonly documents = new Map<string, unknown>();
   private aliases: Map<string, string> | null = null;
@@ -52,6 +55,15 @@ export class PresetFolder {
       this.documents.set(name, document);
     }
     return document;
+  }
+
+  /** Adds a preset as a document; its name, in lower case, must be new. */
+  add(name: string, document: unknown): void {
+    invariant(this.find(name) === undefined && name === name.toLowerCase(), `a new preset, found ${name}`);
+    this.names.push(name);
+    this.names.sort();
+    this.documents.set(name, document);
+    this.aliases = null;
   }
 
   /** Lower-case name or alias to name; reads every file. */

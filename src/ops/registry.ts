@@ -32,6 +32,20 @@ export function lookupOp(domain: string, opType: string, _version: number): OpRu
   return tables.get(domain)?.get(opType) ?? null;
 }
 
+/**
+ * Adds an operator.
+ *
+ * @param domain normalised, as for `lookupOp`
+ * @returns false, with nothing added, when it is known already
+ */
+export function registerOp(domain: string, opType: string, rule: OpRule): boolean {
+  tables ??= build();
+  const table = tables.get(domain) ?? new Map<string, OpRule>();
+  if (table.has(opType)) return false;
+  tables.set(domain, table.set(opType, rule));
+  return true;
+}
+
 /** Every known operator as `op` or `domain::op`, sorted. */
 export function knownOps(): string[] {
   tables ??= build();

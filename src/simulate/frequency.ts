@@ -10,6 +10,7 @@ import type { Candidate } from '../plan/types.js';
 import { invariant } from '../util/errors.js';
 import type { ProjectNetwork } from '../util/timeCost.js';
 import { ProjectWalk, topologicalOrder } from '../util/timeCost.js';
+import { leastJoules } from './frequencyBound.js';
 import type { ClockLevels, TaskCurves } from './frequencyCurves.js';
 import { hullOf, taskCurves, TASKS } from './frequencyCurves.js';
 import type { PipelineGraph } from './frequencyGraph.js';
@@ -24,6 +25,8 @@ export interface FrequencyPoint {
 export interface FrequencySchedule extends FrequencyPoint {
   /** By task of the graph: index into the clocks. */
   readonly level: Uint8Array;
+  /** No clocks, not even such as change while a task runs, take fewer joules in as short a step. */
+  readonly boundJoule: number;
 }
 
 export interface Frontier {
@@ -72,6 +75,13 @@ export function frequencyFrontier(levels: ClockLevels, c: Candidate, schedules =
   };
   const corners: FrequencyPoint[] = [];
   const made: FrequencySchedule[] = [];
+  const make = (at: Float64Array): void => {
+    const boundJoule = leastJoules(curves, graph, {
+      ...{ arcFrom: network.arcFrom, flow: walk.flow, unitWatt },
+      timeSec: at[graph.nodeCount - 1] * unitSec,
+    });
+    made.push({ ...model.schedule(at, unitSec), boundJoule });
+  };
   let target = 0;
   let stepUnits = 0;
   let begun = false;
@@ -85,7 +95,7 @@ export function frequencyFrontier(levels: ClockLevels, c: Candidate, schedules =
     if (!begun && (!goesOn || watt >= curves.fixedWatt)) {
       begun = true;
       corners.push({ timeSec: before * unitSec, energyJoule: model.idealEnergy(at, unitSec) });
-      made.push(model.schedule(at, unitSec));
+      make(at);
       // Whole units, as all times of the walk.
       stepUnits = schedules > 1 ? Math.ceil((before - shortestUnits) / (schedules - 1)) : Infinity;
       target = before - Math.max(1, stepUnits);
@@ -96,14 +106,13 @@ export function frequencyFrontier(levels: ClockLevels, c: Candidate, schedules =
       }
     }
     if (!goesOn) {
-      if (made[made.length - 1].timeSec > walk.time * unitSec * (1 + 1e-9))
-        made.push(model.schedule(walk.at, unitSec));
+      if (made[made.length - 1].timeSec > walk.time * unitSec * (1 + 1e-9)) make(walk.at);
       break;
     }
     if (!begun) continue;
     corners.push({ timeSec: walk.time * unitSec, energyJoule: model.idealEnergy(walk.at, unitSec) });
     if (walk.time <= target) {
-      made.push(model.schedule(walk.at, unitSec));
+      make(walk.at);
       target = walk.time - Math.max(1, stepUnits);
     }
   }
@@ -249,7 +258,7 @@ export class StepModel {
   }
 
   /** Levels that tasks can run at for a step that is no longer than its nodes say. */
-  schedule(at: Float64Array, unitSec: number): FrequencySchedule {
+  schedule(at: Float64Array, unitSec: number): Omit<FrequencySchedule, 'boundJoule'> {
     const { levels, sec } = this.curves;
     const { taskClass, startNode, endNode, taskCount, nodeCount } = this.graph;
     const level = new Uint8Array(taskCount);

@@ -60,7 +60,8 @@ export class ProjectWalk {
   price = 0;
   /** Distances worked out so far. */
   steps = 0;
-  private readonly flow: Float64Array;
+  /** Through every arc, kept from one duration to the next: what a unit of its time is worth at the present duration. */
+  readonly flow: Float64Array;
   /** Point of each arc's curve: slope[level] <= flow < slope[level + 1]. */
   private readonly level: Int32Array;
   // Half arcs by node: 2 a forward, 2 a + 1 backward.
