@@ -1,12 +1,13 @@
 /**
  * Deep Q-learning (Mnih et al. 2015) with what "Rainbow" (Hessel et al. 2018) found to matter: double estimates (van
  * Hasselt et al. 2016), the duelling form (see `duelling`), returns over n steps and prioritised replay. Only legal
- * options are rows of a batch, so neither the choice nor the target ever sees a masked one.
+ * options are rows of a batch, so neither the choice nor the target ever sees a masked one. Demonstrations are learned from
+ * before anything is tried, and for a while what was shown must look better by a margin than all else (Hester et al. 2018).
  */
 import type { Random } from '../util/random.js';
 import { Adam } from './adam.js';
 import type { TensorFlow } from './backend.js';
-import type { CollectorOptions, CreditRule, EpisodeProgress, WarmStart } from './collector.js';
+import type { CollectorOptions, CreditRule, EpisodeProgress, Minibatch, WarmStart } from './collector.js';
 import { Collector } from './collector.js';
 import { bestRow, boltzmannRow, inferQ, regressQ } from './duelling.js';
 import type { Environment } from './environment.js';
@@ -32,6 +33,13 @@ export interface DqnOptions extends CollectorOptions {
   /** Share of the way that the target network follows per gradient. */
   readonly targetShare: number;
   readonly maxGradientNorm: number;
+  /** Gradients before the first episode, when there are demonstrations. */
+  readonly demonstrationUpdates: number;
+  /** By how much Q of what was shown is to lead, in units of reward. */
+  readonly margin: number;
+  /** Weight of the margin at the start; it is gone when `marginUntil` of the training is done. */
+  readonly marginWeight: number;
+  readonly marginUntil: number;
   /** Units of each hidden layer. */
   readonly hidden: number;
 }
@@ -50,6 +58,10 @@ export const DEFAULT_DQN: DqnOptions = {
   finalShare: 0.1,
   targetShare: 0.02,
   maxGradientNorm: 10,
+  demonstrationUpdates: 60,
+  margin: 0.1,
+  marginWeight: 0.5,
+  marginUntil: 0.5,
   hidden: 64,
 };
 
@@ -84,15 +96,15 @@ export function trainDqn<E extends Environment>(
   const target = new Scorer(tf, collector.spec, options.hidden, random.fork());
   target.follow(online, 1);
   const adam = new Adam(tf, online.variables, options.maxGradientNorm);
+  if (collector.replay.demonstrations > 0)
+    for (let k = 0; k < options.demonstrationUpdates && progress() < 1; k++)
+      learn(collector, online, target, adam, options, 0);
   while (progress() < 1) {
     collector.play(
       (batch) => inferQ(online, batch),
       (q) => (from, to) => exploreRow(q, from, to, options.exploration, progress(), random),
     );
-    while (collector.owesUpdate()) {
-      learn(collector, online, target, adam, options, Math.min(1, progress()));
-      target.follow(online, options.targetShare);
-    }
+    while (collector.owesUpdate()) learn(collector, online, target, adam, options, Math.min(1, progress()));
   }
   target.dispose();
   return online;
@@ -124,8 +136,37 @@ function learn<E extends Environment>(
   const minibatch = collector.draw(options.importanceFrom + (1 - options.importanceFrom) * progress);
   collector.addFuture(minibatch, (next) => doubleEstimate(next, online, target));
   const learningRate = options.learningRate * (1 - (1 - options.finalShare) * progress);
-  const errors = regressQ(online, adam, minibatch, learningRate);
+  const weight = options.marginWeight * Math.max(0, 1 - progress / options.marginUntil);
+  const pull = weight > 0 ? marginPull(minibatch, online, options.margin, weight) : undefined;
+  const errors = regressQ(online, adam, minibatch, learningRate, pull);
   collector.replay.update(minibatch.slots, errors);
+  target.follow(online, options.targetShare);
+}
+
+/**
+ * Slope by every row's advantage of weight * (max over a of (Q(s, a) + margin, where a was not shown) - Q(s, shown)), for
+ * demonstrations only; undefined when there are none.
+ */
+function marginPull(
+  { batch, choices, experiences }: Minibatch,
+  online: Scorer,
+  margin: number,
+  weight: number,
+): Float32Array | undefined {
+  if (!experiences.some((x) => x.demonstration)) return undefined;
+  const q = inferQ(online, batch);
+  const pull = new Float32Array(batch.rowCount);
+  experiences.forEach(({ demonstration }, t) => {
+    if (!demonstration) return;
+    const [from, to] = [batch.rowStart[t], batch.rowStart[t + 1]];
+    const shown = from + choices[t];
+    for (let r = from; r < to; r++) if (r !== shown) q[r] += margin;
+    const rival = bestRow(q, from, to);
+    if (rival === shown) return;
+    pull[rival] += weight;
+    pull[shown] -= weight;
+  });
+  return pull;
 }
 
 /** Per step: the online network says which option is best, the target network what it is worth. */

@@ -28,6 +28,7 @@ export function inferQ(scorer: Scorer, batch: Batch): Float32Array {
 /**
  * One step of weighted Huber regression of Q(s, choice) on goals.
  *
+ * @param pull added to the loss of each step: the sum over its rows of pull times advantage; nothing by default
  * @returns signed errors (Q - goal), for priorities
  */
 export function regressQ(
@@ -35,6 +36,7 @@ export function regressQ(
   adam: Adam,
   { batch, choices, goals, weights }: Minibatch,
   learningRate: number,
+  pull?: Float32Array,
 ): Float32Array {
   const { tf, spec } = scorer;
   const n = batch.stepCount;
@@ -51,17 +53,20 @@ export function regressQ(
     const rows = tf.tensor2d(batch.rows, [batch.rowCount, width(spec)]);
     const contexts = tf.tensor2d(batch.contexts, [n, spec.contextFeatures]);
     const chosenColumn = tf.tensor2d(chosen, [batch.rowCount, 1]);
+    const pulls = pull === undefined ? null : tf.tensor2d(pull, [batch.rowCount, 1]);
     const target = tf.tensor2d(goals, [n, 1]);
     const weight = tf.tensor2d(weights, [n, 1]);
     const sum = rowSum(tf, batch.rowStart);
     const result = scorer.gradients(() => {
-      const q = tf.add<Tensor2D>(scorer.values(contexts), sum(tf.mul(scorer.scores(rows), chosenColumn)));
+      const advantages = scorer.scores(rows);
+      const q = tf.add<Tensor2D>(scorer.values(contexts), sum(tf.mul(advantages, chosenColumn)));
       const error = tf.sub(q, target);
       errors = (error.dataSync() as Float32Array).slice();
       const size = tf.abs(error);
       const near = tf.minimum(size, 1);
       const huber = tf.add(tf.mul(tf.square(near), 0.5), tf.sub(size, near));
-      return tf.mean(tf.mul(huber, weight));
+      const loss = tf.mul(huber, weight);
+      return tf.mean(pulls === null ? loss : tf.add(loss, sum(tf.mul(advantages, pulls))));
     });
     return result.gradients;
   });
