@@ -24,6 +24,8 @@ export { explainDifference, parseChanges } from './why.js';
 export type { WhyOptions } from './why.js';
 export { whySentence, whyTable } from '../report/whyTable.js';
 export type { WhyFacts, WhySide } from '../report/whyTable.js';
+export { makeReport } from './report.js';
+export type { Report, ReportOptions, ReportSummary } from './report.js';
 export { replayRecord } from './replay.js';
 export type { ReplayOptions, ReplaySummary } from './replay.js';
 export { replayTable } from '../report/replayTable.js';

@@ -244,13 +244,23 @@ function shardingsOf(
   }));
 }
 
-/** Writes plan.json (the plan, byte-stable) and run.json (when, where, how long) into the folder; the summary. */
-export function writePlanFiles(reply: PlanReply, request: PlanRequest, folder: string): PlanSummary {
+/**
+ * Writes plan.json (the plan, byte-stable) and run.json (when, where, how long) into the folder; the summary.
+ *
+ * @param command the command line that asked for it, kept in run.json
+ */
+export function writePlanFiles(
+  reply: PlanReply,
+  request: PlanRequest,
+  folder: string,
+  command?: string,
+): PlanSummary {
   checkFolder(folder);
   const planPath = join(folder, 'plan.json');
   const summary = summarize(reply, planPath, request.record ?? null);
   writeFileAtomic(planPath, encodePlan(reply.plan));
   const run = {
+    ...(command === undefined ? {} : { command }),
     model: request.modelPath,
     host: hostname(),
     date: new Date().toISOString(),

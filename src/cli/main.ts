@@ -10,6 +10,7 @@ import { placeCommand } from './place.js';
 import { loadPlugins } from '../api/plugins.js';
 import { planCommand } from './plan.js';
 import { replayCommand } from './replay.js';
+import { reportCommand } from './report.js';
 import { simulateCommand } from './simulate.js';
 import { trainCommand } from './train.js';
 import { validateCommand } from './validate.js';
@@ -37,6 +38,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .command(placeCommand)
     .command(whyCommand)
     .command(replayCommand)
+    .command(reportCommand)
     .command(calibrateCommand)
     .command(trainCommand)
     .command(validateCommand)
@@ -75,7 +77,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function nothingAsked(): PartitionError {
   return new PartitionError(
     'usage',
-    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, place, why, replay, calibrate, train, validate, zoo, clusters',
+    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, place, why, replay, report, calibrate, train, validate, zoo, clusters',
     null,
     'partition --help explains, with examples',
   );

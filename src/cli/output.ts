@@ -1,6 +1,12 @@
 /** Where a command's words go: results to stdout, progress and warnings to stderr. */
 import { writeSync } from 'node:fs';
 import { PartitionError, oneLine } from '../util/errors.js';
+import { shellLine } from '../util/shell.js';
+
+/** The command line of this process, ready for a shell. */
+export function commandLine(): string {
+  return shellLine(['partition', ...process.argv.slice(2)]);
+}
 
 /** Writes all of the text even to a pipe that is read slowly, before the process may exit. */
 export function print(text: string): void {

@@ -36,7 +36,7 @@ import {
   withCommon,
   withModel,
 } from './options.js';
-import { Progress, print, printJson, printWarnings } from './output.js';
+import { Progress, commandLine, print, printJson, printWarnings } from './output.js';
 import type { Best } from './planThread.js';
 import { planInWorker } from './planThread.js';
 import { deviceCounts, sweep } from './sweep.js';
@@ -70,6 +70,7 @@ const COMMANDS = [
   'place',
   'why',
   'replay',
+  'report',
   'calibrate',
   'train',
   'validate',
@@ -150,7 +151,7 @@ export const planCommand: CommandModule<object, Args> = {
       best = found ?? best;
       progress.update(status);
     }).finally(() => progress.done());
-    const summary = writePlanFiles(reply, request, folder);
+    const summary = writePlanFiles(reply, request, folder, commandLine());
     release();
     if (args.json) printJson(summary);
     else {

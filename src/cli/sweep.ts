@@ -6,7 +6,7 @@ import { PartitionError } from '../util/errors.js';
 import { onInterrupt } from './interrupt.js';
 import type { CommonArgs } from './options.js';
 import { integerBetween } from './options.js';
-import { Progress, print, printJson } from './output.js';
+import { Progress, commandLine, print, printJson } from './output.js';
 import { planInWorker } from './planThread.js';
 
 /** Device counts of a range `least..most`, doubling, the last one included; `null` when the text is no range. */
@@ -38,7 +38,7 @@ export async function sweep(
     const one: PlanRequest = { ...request, devices, ...(budget === undefined ? {} : { budget }) };
     try {
       const reply = await planInWorker(one, (status) => progress.update(`${devices} devices: ${status}`));
-      const summary = writePlanFiles(reply, one, join(folder, String(devices)));
+      const summary = writePlanFiles(reply, one, join(folder, String(devices)), commandLine());
       entries.push({ devices, plan: summary, costPerStep: reply.plan.prediction.costPerStep, reason: null });
     } catch (e) {
       if (!(e instanceof PartitionError) || e.code !== 'infeasible') throw e;

@@ -16,7 +16,7 @@ export interface PlanRun {
 
 export function planTable(plan: Plan, run: PlanRun): string {
   return [
-    decisions(plan),
+    formatTable(planDecisions(plan), 2),
     predictions(plan, run),
     timeTable(plan.prediction.breakdown, plan.prediction.stepTimeSec),
     memoryTable(plan.prediction.memoryPerRank, plan.prediction.memoryCapacityBytes),
@@ -24,7 +24,8 @@ export function planTable(plan: Plan, run: PlanRun): string {
   ].join('\n\n');
 }
 
-function decisions(plan: Plan): string {
+/** What was decided, as names and sentences. */
+export function planDecisions(plan: Plan): [name: string, text: string][] {
   const d = plan.degrees;
   const unit = plan.sequenceLength > 1 ? 'sequences' : 'samples';
   const expert = d.ep > 1 || d.etp > 1 ? `, ep ${d.ep}, etp ${d.etp}` : '';
@@ -35,37 +36,34 @@ function decisions(plan: Plan): string {
   const shard =
     d.dpReplicate > 1 && d.dpShard > 1 ? ` (${d.dpReplicate} replicas x ${d.dpShard} shards)` : '';
   const recompute = [...new Set(plan.classes.map((c) => c.recompute))].join(' / ');
-  return formatTable(
+  return [
     [
-      [
-        'model',
-        `${oneLine(plan.model.name, 80)}: ${formatSi(plan.model.parameters)} parameters, ${plan.model.layers} layers`,
-      ],
-      [
-        'cluster',
-        `${plan.cluster.devices} devices of ${oneLine(plan.cluster.name, 60)}, ${plan.precision}, ${plan.phase}`,
-      ],
-      [
-        'mesh',
-        `dp ${d.dp}${shard}, tp ${d.tp}, pp ${d.pp}${d.vpp > 1 ? ` x ${d.vpp} virtual` : ''}, cp ${d.cp}${expert}; innermost first ${
-          plan.mesh.axes
-            .filter((a) => a.size > 1)
-            .map((a) => a.name)
-            .join(', ') || 'one device'
-        }`,
-      ],
-      [
-        'batch',
-        `${plan.globalBatch} ${unit}${tokens} in ${plan.microbatches} microbatch${plan.microbatches === 1 ? '' : 'es'} of ${plan.microbatch} per replica`,
-      ],
-      [
-        'schedule',
-        `${plan.schedule}, ZeRO ${plan.zeroStage}, recompute ${recompute}` +
-          (plan.contextExchange === undefined ? '' : `, sequences shared by ${plan.contextExchange}`),
-      ],
+      'model',
+      `${oneLine(plan.model.name, 80)}: ${formatSi(plan.model.parameters)} parameters, ${plan.model.layers} layers`,
     ],
-    2,
-  );
+    [
+      'cluster',
+      `${plan.cluster.devices} devices of ${oneLine(plan.cluster.name, 60)}, ${plan.precision}, ${plan.phase}`,
+    ],
+    [
+      'mesh',
+      `dp ${d.dp}${shard}, tp ${d.tp}, pp ${d.pp}${d.vpp > 1 ? ` x ${d.vpp} virtual` : ''}, cp ${d.cp}${expert}; innermost first ${
+        plan.mesh.axes
+          .filter((a) => a.size > 1)
+          .map((a) => a.name)
+          .join(', ') || 'one device'
+      }`,
+    ],
+    [
+      'batch',
+      `${plan.globalBatch} ${unit}${tokens} in ${plan.microbatches} microbatch${plan.microbatches === 1 ? '' : 'es'} of ${plan.microbatch} per replica`,
+    ],
+    [
+      'schedule',
+      `${plan.schedule}, ZeRO ${plan.zeroStage}, recompute ${recompute}` +
+        (plan.contextExchange === undefined ? '' : `, sequences shared by ${plan.contextExchange}`),
+    ],
+  ];
 }
 
 function predictions(plan: Plan, run: PlanRun): string {
@@ -123,11 +121,21 @@ const TIME_NAMES: readonly [keyof TimeBreakdown, string][] = [
 ];
 
 /** Parts of the step that take any time. */
-export function timeTable(breakdown: TimeBreakdown, stepTimeSec: number): string {
-  const rows = TIME_NAMES.filter(([key]) => breakdown[key] > 1e-6 * stepTimeSec).map(([key, name]) => [
+export function timeParts(
+  breakdown: TimeBreakdown,
+  stepTimeSec: number,
+): { name: string; timeSec: number }[] {
+  return TIME_NAMES.filter(([key]) => breakdown[key] > 1e-6 * stepTimeSec).map(([key, name]) => ({
     name,
-    formatSeconds(breakdown[key]),
-    formatPercent(breakdown[key] / stepTimeSec),
+    timeSec: breakdown[key],
+  }));
+}
+
+export function timeTable(breakdown: TimeBreakdown, stepTimeSec: number): string {
+  const rows = timeParts(breakdown, stepTimeSec).map(({ name, timeSec }) => [
+    name,
+    formatSeconds(timeSec),
+    formatPercent(timeSec / stepTimeSec),
   ]);
   return formatTable([['where the step goes', 'time', 'share'], ...rows]);
 }
