@@ -11,11 +11,12 @@ import { PlanSpace } from '../search/space.js';
 import type { SearchContext, SearchResult, Solver } from '../search/types.js';
 import { loadBackend } from './backend.js';
 import { EMBEDDED_PLAN_SPEC, PlanEpisode } from './planEpisode.js';
-import { likeliestPlan } from './policySolver.js';
 import type { PolicySource } from './pretrained.js';
 import { hasShippedPolicy, policyFrom, SHIPPED } from './pretrained.js';
 import type { PpoOptions } from './ppo.js';
 import { DEFAULT_PPO, trainPpo } from './ppo.js';
+import type { Scorer } from './scorer.js';
+import { packBatch } from './scorer.js';
 
 /** A policy that drew this many known plans in a row has settled. */
 const CONVERGED_AFTER = 192;
@@ -87,4 +88,19 @@ function randomReference(
   const plans: Candidate[] = Array.from({ length: count }, () => randomPlan(space, cutter, random));
   const values = plans.map((p) => memo.price(p).value).sort((a, b) => a - b);
   return values[values.length >> 1];
+}
+
+/** Plays the episode that takes the likeliest option every time; its plan, priced. */
+function likeliestPlan(policy: Scorer, episode: PlanEpisode): Candidate {
+  let observation = episode.reset(0);
+  for (let done = false; !done;) {
+    const batch = packBatch(policy.spec, [observation]);
+    const { scores } = policy.infer(batch);
+    let best = 0;
+    for (let r = 1; r < batch.rowCount; r++) if (scores[r] > scores[best]) best = r;
+    const step = episode.step(batch.rowOption[best]);
+    observation = step.observation;
+    done = step.terminated;
+  }
+  return episode.plan!;
 }

@@ -27,13 +27,25 @@ export function hasShippedPolicy(): boolean {
 }
 
 /**
- * A network with the source's weights, for plan episodes of its spec (embedded or not); the caller disposes of it.
+ * The source's checkpoint and the file that it is in.
  *
- * @throws PartitionError input when there is no such checkpoint, it is damaged, or for something else
+ * @throws PartitionError input when there is no such checkpoint or it is damaged, usage when the source is none
  */
-export function policyFrom(tf: TensorFlow, source: PolicySource): Scorer {
+export function checkpointFrom(source: PolicySource): { checkpoint: Checkpoint; where: string } {
   if (source.kind === 'none') throw new PartitionError('usage', 'expected a policy to start from', 'policy');
   const where = source.kind === 'file' ? source.path : SHIPPED_PATH;
   const checkpoint = source.kind === 'file' ? loadCheckpoint(where) : (shipped ??= loadCheckpoint(where));
+  if (checkpoint.algorithm !== 'ppo')
+    throw new PartitionError('input', `checkpoint of ${checkpoint.algorithm}, expected ppo`, where);
+  return { checkpoint, where };
+}
+
+/**
+ * A network with the source's weights, for plan episodes of its spec (embedded or not); the caller disposes of it.
+ *
+ * @throws PartitionError as `checkpointFrom`, or input when the checkpoint is for something else
+ */
+export function policyFrom(tf: TensorFlow, source: PolicySource): Scorer {
+  const { checkpoint, where } = checkpointFrom(source);
   return scorerFrom(tf, checkpoint, planSpec(checkpoint.environment.name), ['ppo'], where);
 }

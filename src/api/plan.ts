@@ -29,7 +29,7 @@ export interface PlanRequest extends ProblemOptions {
   readonly modelPath: string;
   /** Default `auto`. */
   readonly method?: string;
-  /** Policy of `partition train` to start from in place of the one that ships (methods ppo and policy). */
+  /** Policy of `partition train` to start from in place of the one that ships (methods agent, policy and ppo). */
   readonly checkpoint?: string | undefined;
   /** Default 10 s. */
   readonly budget?: Budget;

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { CommandModule } from 'yargs';
-import type { PlanRequest } from '../api/index.js';
+import type { ParetoReply, PlanRequest } from '../api/index.js';
 import {
   DEFAULT_STACK,
   METHODS,
@@ -12,7 +12,6 @@ import {
   costModelByName,
   paretoTable,
   parseObjective,
-  planPareto,
   planTable,
   writeParetoFiles,
   writePlanFiles,
@@ -36,10 +35,11 @@ import {
   withCommon,
   withModel,
 } from './options.js';
-import { Progress, commandLine, print, printJson, printWarnings } from './output.js';
-import type { Best } from './planThread.js';
+import { Progress, commandLine, print, printError, printJson, printWarnings } from './output.js';
+import type { Best, PlanNews } from './planThread.js';
 import { planInWorker } from './planThread.js';
 import { deviceCounts, sweep } from './sweep.js';
+import { awaitOrStop, startThread } from './thread.js';
 
 type Args = CommonArgs &
   ModelArgs & {
@@ -109,7 +109,7 @@ export const planCommand: CommandModule<object, Args> = {
       .option('method', text(`search method: ${METHODS.join(', ')}`, 'auto'))
       .option(
         'checkpoint',
-        text('policy of partition train for --method ppo or policy; default the one that ships'),
+        text('policy of partition train for --method agent, policy or ppo; default the one that ships'),
       )
       .option('budget', text('search budget: seconds (10s), evaluations (2000ev) or both', '10s'))
       .option('seed', text('random seed', '0'))
@@ -169,10 +169,14 @@ async function pareto(args: Args): Promise<void> {
   const folder = args.out ?? `${basename(request.modelPath).replace(/\.onnx$/, '')}.partition`;
   checkWritableFolder(folder);
   const progress = new Progress(args.quiet);
-  const reply = await planPareto(request, {
-    clock: () => performance.now() / 1000,
-    onProgress: (status) => progress.update(status),
-  }).finally(() => progress.done());
+  const onNews = ({ text: status }: PlanNews): void => progress.update(status);
+  const thread = startThread<PlanRequest, PlanNews, ParetoReply>('./paretoWorker.js', request, onNews);
+  const { reply, interrupted } = await awaitOrStop(thread).finally(() => progress.done());
+  if (interrupted !== null) {
+    print(paretoTable(reply.facts));
+    printError('partition: interrupted; best so far above, nothing was written');
+    process.exit(interrupted);
+  }
   const chartPath = writeParetoFiles(reply, folder);
   if (args.json) printJson({ ...reply.facts, folder, chartPath });
   else print(`${paretoTable(reply.facts)}\n\nplans and chart written to ${folder}`);

@@ -3,6 +3,7 @@
  * own; medians and quartiles over seeds, and runs of equal seed paired. Random search, greedy and `auto` with its agents
  * switched off are always among them: an agent that does not beat these is of no use.
  */
+import { UNGUIDED, unguidedSolver } from '../agent/guidedSolver.js';
 import { lowerBoundSec } from '../search/bound.js';
 import { isTimeOnly } from '../search/objective.js';
 import { CLASSICAL_SOLVERS, EXTERNAL_SOLVERS } from '../search/registry.js';
@@ -35,17 +36,21 @@ function isClassical(name: string): boolean {
   return [...CLASSICAL_SOLVERS, ...EXTERNAL_SOLVERS].some((s) => s.name === name);
 }
 
+/** Solvers that are there to be compared with, not to be chosen. */
+const CONTROLS: readonly Solver[] = [agentOff, unguidedSolver];
+
 /** Every method that can be compared. */
-export const COMPARED_METHODS: readonly string[] = [...SOLVERS.map((s) => s.name), AGENT_OFF];
+export const COMPARED_METHODS: readonly string[] = [...SOLVERS, ...CONTROLS].map((s) => s.name);
 
 /** Whether a method learns, or has members that do. */
 export function isAgent(method: string): boolean {
   return SOLVERS.some((s) => s.name === method) && !isClassical(method);
 }
 
-/** The methods asked for and those that every comparison has, each once. */
+/** The methods asked for and those that every comparison has, each once; beside the agent, the same search without its policy. */
 export function withAlwaysCompared(methods: readonly string[]): string[] {
-  return [...new Set([...methods, ...ALWAYS_COMPARED])];
+  const off = methods.includes('agent') ? [UNGUIDED] : [];
+  return [...new Set([...methods, ...ALWAYS_COMPARED, ...off])];
 }
 
 /** What a comparison holds equal: evaluations, or seconds of wall time. */
@@ -87,7 +92,7 @@ export interface CompareRun extends CompareJob {
  * @param clock seconds, monotone
  */
 export async function compareRun(problem: PlanProblem, job: CompareJob, clock: Clock): Promise<CompareRun> {
-  const solver = job.method === AGENT_OFF ? agentOff : solverByName(job.method);
+  const solver = CONTROLS.find((s) => s.name === job.method) ?? solverByName(job.method);
   const budget: Budget =
     job.by === 'evaluations'
       ? { maxEvaluations: job.amount, maxSec: capOf(job) }

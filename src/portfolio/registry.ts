@@ -1,5 +1,6 @@
 /** Every method that `--method` knows. */
 import { dqnSolver } from '../agent/dqnSolver.js';
+import { createGuidedSolver, guidedSolver } from '../agent/guidedSolver.js';
 import { madqnSolver } from '../agent/madqnSolver.js';
 import { createPolicySolver, policySolver } from '../agent/policySolver.js';
 import { createPpoSolver, ppoSolver } from '../agent/ppoSolver.js';
@@ -33,6 +34,7 @@ export const SOLVERS: readonly Solver[] = [
   autoSolver,
   ...CLASSICAL_SOLVERS,
   ...EXTERNAL_SOLVERS,
+  guidedSolver,
   ppoSolver,
   policySolver,
   dqnSolver,
@@ -58,6 +60,7 @@ export function solverNames(): string[] {
 
 /** Methods that start from a checkpoint of `partition train`. */
 const FROM_CHECKPOINT: Readonly<Record<string, (source: PolicySource) => Solver>> = {
+  agent: (source) => createGuidedSolver({}, source),
   ppo: (source) => createPpoSolver({}, source),
   policy: (source) => createPolicySolver(source),
 };

@@ -1,0 +1,93 @@
+/**
+ * The policy's network in plain typed arrays: scores only, for where nothing is learned. Loading TensorFlow.js takes longer
+ * than many a plan, and a small perceptron on a few rows gains nothing from it. The same layers and the same squashing as
+ * `scorer`, in double precision sums; what the context adds to the first layer is computed once per decision.
+ */
+import { PartitionError } from '../util/errors.js';
+import type { Checkpoint } from './checkpoint.js';
+import type { EnvironmentSpec, Observation } from './environment.js';
+import { SCORE_LIMIT } from './scorer.js';
+
+export class FastPolicy {
+  private readonly hidden: number;
+  private readonly base: Float64Array;
+  private readonly first: Float64Array;
+  private readonly second: Float64Array;
+  private readonly w1: Float32Array;
+  private readonly b1: Float32Array;
+  /** Second layer, transposed: row-major [units out, units in]. */
+  private readonly w2: Float32Array;
+  private readonly b2: Float32Array;
+  private readonly w3: Float32Array;
+  private readonly b3: number;
+
+  /** @throws PartitionError input when the checkpoint is for other observations or has other layers */
+  constructor(
+    { weights, environment }: Pick<Checkpoint, 'weights' | 'environment'>,
+    readonly spec: EnvironmentSpec,
+    where: string,
+  ) {
+    const { hidden: h } = environment;
+    const rowFeatures = spec.contextFeatures + spec.optionFeatures;
+    const expected = [rowFeatures * h, h, h * h, h, h, 1];
+    if (expected.some((size, k) => weights[k]?.length !== size))
+      throw new PartitionError('input', 'checkpoint of a network of other layers', where, 'train again');
+    this.hidden = h;
+    [this.w1, this.b1, , this.b2, this.w3] = weights as Float32Array[];
+    this.w2 = transposed(weights[2], h);
+    this.b3 = weights[5][0];
+    this.base = new Float64Array(h);
+    this.first = new Float64Array(h);
+    this.second = new Float64Array(h);
+  }
+
+  /** Score of every option, -Infinity of those that are masked. */
+  scores({ optionCount, options, mask, context }: Observation): Float64Array {
+    const { hidden: h, spec, base, w1, b1 } = this;
+    const out = new Float64Array(optionCount).fill(-Infinity);
+    for (let u = 0; u < h; u++) base[u] = b1[u];
+    addRows(base, context, 0, spec.contextFeatures, w1, 0, h);
+    for (let i = 0; i < optionCount; i++) if (mask[i] === 1) out[i] = this.score(options, i);
+    return out;
+  }
+
+  private score(options: Float32Array, i: number): number {
+    const { hidden: h, spec, base, first, second, w1, w2, b2, w3 } = this;
+    first.set(base);
+    addRows(first, options, i * spec.optionFeatures, spec.optionFeatures, w1, spec.contextFeatures, h);
+    for (let u = 0; u < h; u++) if (first[u] < 0) first[u] = 0;
+    for (let v = 0; v < h; v++) {
+      let sum = b2[v];
+      const at = v * h;
+      for (let u = 0; u < h; u++) sum += first[u] * w2[at + u];
+      second[v] = sum > 0 ? sum : 0;
+    }
+    let x = this.b3;
+    for (let v = 0; v < h; v++) x += second[v] * w3[v];
+    return SCORE_LIMIT * Math.tanh(x / SCORE_LIMIT);
+  }
+}
+
+/** to += x[from, from + count) times rows `row` onward of the weights [., h]; zeros, of which there are many, are skipped. */
+function addRows(
+  to: Float64Array,
+  x: Float32Array,
+  from: number,
+  count: number,
+  weights: Float32Array,
+  row: number,
+  h: number,
+): void {
+  for (let k = 0; k < count; k++) {
+    const value = x[from + k];
+    if (value === 0) continue;
+    const at = (row + k) * h;
+    for (let u = 0; u < h; u++) to[u] += value * weights[at + u];
+  }
+}
+
+function transposed(weights: Float32Array, h: number): Float32Array {
+  const out = new Float32Array(h * h);
+  for (let u = 0; u < h; u++) for (let v = 0; v < h; v++) out[v * h + u] = weights[u * h + v];
+  return out;
+}
