@@ -17,9 +17,12 @@ export interface ParetoFacts {
     readonly plan: number;
     readonly degrees: string;
     readonly schedule: string;
-    /** At full clock, and with the clocks that cost no time. */
+    /**
+     * At full clock, and with the clocks that cost no time (which no clocks bring below `boundJoule`); null: these were not
+     * worked out.
+     */
     readonly full: FrequencyPoint;
-    readonly noSlowdown: FrequencyPoint;
+    readonly noSlowdown: (FrequencyPoint & { readonly boundJoule: number }) | null;
   }[];
   /** What no plan and clocks beat in both, fastest first. */
   readonly front: readonly ParetoPoint[];
@@ -42,7 +45,7 @@ export function paretoTable(facts: ParetoFacts): string {
           p.schedule,
           formatSeconds(p.full.timeSec),
           formatSi(p.full.energyJoule, 'J'),
-          formatSi(p.noSlowdown.energyJoule, 'J'),
+          p.noSlowdown === null ? '' : formatSi(p.noSlowdown.energyJoule, 'J'),
         ]),
       ],
       3,

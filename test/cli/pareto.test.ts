@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expectOneLine, expectValid, gpt2, partition, scratchFolder } from './support.js';
+import { expectOneLine, expectValid, gpt2, partition, scratchFolder, start } from './support.js';
 
 describe('the trade-off of time and energy', function () {
   this.timeout(60_000);
@@ -14,15 +14,20 @@ describe('the trade-off of time and energy', function () {
     expect(code, stderr).to.equal(0);
     const told = JSON.parse(stdout) as {
       front: { timeSec: number; energyJoule: number }[];
-      plans: { full: { timeSec: number; energyJoule: number }; noSlowdown: { energyJoule: number } }[];
+      plans: {
+        full: { timeSec: number; energyJoule: number };
+        noSlowdown: { energyJoule: number; boundJoule: number };
+      }[];
     };
     expectValid('pareto', told);
     for (let i = 1; i < told.front.length; i++) {
       expect(told.front[i].timeSec).to.be.above(told.front[i - 1].timeSec);
       expect(told.front[i].energyJoule).to.be.below(told.front[i - 1].energyJoule);
     }
-    for (const { full, noSlowdown } of told.plans)
+    for (const { full, noSlowdown } of told.plans) {
       expect(noSlowdown.energyJoule).to.be.at.most(full.energyJoule * (1 + 1e-9));
+      expect(noSlowdown.boundJoule).to.be.at.most(noSlowdown.energyJoule * (1 + 1e-9));
+    }
     expect(readFileSync(join(folder(), 'p/pareto.svg'), 'utf8')).to.match(/^<svg [\s\S]*<\/svg>\n$/);
     expectValid('plan', JSON.parse(readFileSync(join(folder(), 'p/plan-0.json'), 'utf8')));
     const simulate = ['simulate', gpt2, 'p/plan-0.json', '--frequency-plan', 'clocked.json', '--json'];
@@ -33,6 +38,22 @@ describe('the trade-off of time and energy', function () {
     expect(summary.faults).to.deep.equal([]);
     expect(summary.frequencyPlanPath).to.equal('clocked.json');
     expectValid('plan', JSON.parse(readFileSync(join(folder(), 'clocked.json'), 'utf8')));
+  });
+
+  it('prints its best so far on Ctrl-C and writes nothing', async () => {
+    const args = [gpt2, '--devices', '64', '--seq', '1024', '--objective', 'pareto', '--budget', '60s'];
+    const { child, ended } = start([...args, '--method', 'random', '--out', 'stopped'], folder());
+    await new Promise<void>((resolve) => {
+      child.stderr!.on('data', (text: string) => {
+        if (/[1-9]\d* on the front/.test(text)) resolve();
+      });
+    });
+    child.kill('SIGINT');
+    const { code, stdout, stderr } = await ended;
+    expect(code, stderr).to.equal(130);
+    expect(stdout).to.match(/^time and energy of .*\n\nplan /);
+    expect(stderr).to.match(/interrupted; best so far above, nothing was written\n$/);
+    expect(existsSync(join(folder(), 'stopped'))).to.equal(false);
   });
 
   it('is several searches, which one record cannot hold', async () => {
