@@ -59,8 +59,17 @@ export {
 export type { Expert, Metric, Reward } from './registry.js';
 export { costModelByName, registerCostModel } from './costModel.js';
 export type { CostModel, CostSetting } from './costModel.js';
-export { emitTarget, registerEmitTarget } from '../emit/registry.js';
-export type { EmitTarget } from '../emit/types.js';
+export { emitPlan } from './emit.js';
+export type { EmitHooks, EmitRequest, EmitResult } from './emit.js';
+export { emitTarget, emitTargets, registerEmitTarget } from '../emit/index.js';
+export type {
+  EmitInput,
+  EmitModel,
+  EmitTarget,
+  Emitted,
+  EmittedFile,
+  NotExpressed,
+} from '../emit/index.js';
 export { loadPlugins, loadedPlugins } from './plugins.js';
 export type { Plugin, PluginRegistry } from './plugins.js';
 export { solverNames as methodNames } from '../portfolio/index.js';

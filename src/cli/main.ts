@@ -4,6 +4,7 @@ import { EXIT_CODE, PartitionError, oneLine } from '../util/errors.js';
 import { calibrateCommand } from './calibrate.js';
 import { clustersCommand } from './clusters.js';
 import { compareCommand } from './compare.js';
+import { emitCommand } from './emit.js';
 import { inspectCommand } from './inspect.js';
 import { printError } from './output.js';
 import { placeCommand } from './place.js';
@@ -37,6 +38,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .command(simulateCommand)
     .command(placeCommand)
     .command(whyCommand)
+    .command(emitCommand)
     .command(replayCommand)
     .command(reportCommand)
     .command(calibrateCommand)
@@ -77,7 +79,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function nothingAsked(): PartitionError {
   return new PartitionError(
     'usage',
-    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, place, why, replay, report, calibrate, train, validate, zoo, clusters',
+    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, place, why, emit, replay, report, calibrate, train, validate, zoo, clusters',
     null,
     'partition --help explains, with examples',
   );

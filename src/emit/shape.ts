@@ -4,7 +4,7 @@
  */
 import { TensorRole } from '../graph/types.js';
 import type { Block, Graph, Segmentation } from '../graph/types.js';
-import { dimsOf, gemmOf, isBiased, layerFlow } from './shapeFlow.js';
+import { dimsOf, isBiased, layerFlow } from './shapeFlow.js';
 import type { Gemm, LayerFlow } from './shapeFlow.js';
 import { attentionShape } from './shapeAttention.js';
 import type { AttentionShape } from './shapeAttention.js';
@@ -36,6 +36,8 @@ export interface ModelShape {
   readonly normalization: Normalization | null;
   readonly mlpBias: boolean;
   readonly queryBias: boolean;
+  /** Queries and keys are normed. */
+  readonly queryNorm: boolean;
   readonly positions: Positions;
   /** Rows of the table of learned positions. */
   readonly maxPositions: number | null;
@@ -51,14 +53,15 @@ export function modelShape(graph: Graph, segmentation: Segmentation): ModelShape
   const segments = attentionSegments(segmentation);
   if (segments.length === 0) return null;
   const end = (i: number): number =>
-    segments[i + 1] ?? Math.min(segmentation.segmentCount, segments[i] + (segments[i] - segments[i - 1] || 1));
+    segments[i + 1] ??
+    Math.min(segmentation.segmentCount, segments[i] + (segments[i] - segments[i - 1] || 1));
   const blocksOf = (i: number): Block[] =>
     segmentation.blocks.slice(segmentation.blockStart[segments[i]], segmentation.blockStart[end(i)]);
   const flows = segments.map((_, i) => layerFlow(graph, blocksOf(i)));
   const hidden = hiddenSize(graph, flows[flows.length - 1]);
   const dense = flows.filter((flow) => flow.expertWeights.length === 0);
   const layer = dense[dense.length - 1] ?? flows[flows.length - 1];
-  const mlp = mlpShape(graph, layer, hidden);
+  const mlp = mlpShape(layer, hidden);
   const attention = attentionShape(graph, flows[flows.length - 1], hidden);
   const table = vocabularyTable(graph, segmentation, hidden);
   return {
@@ -71,6 +74,7 @@ export function modelShape(graph: Graph, segmentation: Segmentation): ModelShape
     normalization: normalizationOf(graph, layer),
     mlpBias: mlp?.up.some((g) => isBiased(graph, g)) ?? false,
     queryBias: layer.projections.some((g) => isBiased(graph, g)),
+    queryNorm: layer.normsQueries,
     ...positionsOf(graph, segmentation, hidden),
     tied: table !== null && isTied(graph, segmentation, table),
     experts: expertShape(graph, flows, hidden),
@@ -92,7 +96,7 @@ interface MlpShape {
 }
 
 /** The products that are neither projections of attention nor a router. */
-function mlpShape(graph: Graph, flow: LayerFlow, hidden: number | null): MlpShape | null {
+function mlpShape(flow: LayerFlow, hidden: number | null): MlpShape | null {
   const down = flow.others.filter((g) => g.out === hidden && g.in !== hidden).pop();
   const square = flow.others.length >= 2 && flow.others.every((g) => g.in === hidden && g.out === hidden);
   if (down === undefined && !square) return null;
@@ -134,10 +138,7 @@ function vocabularyTable(graph: Graph, segmentation: Segmentation, hidden: numbe
   return found;
 }
 
-function* lookups(
-  graph: Graph,
-  segmentation: Segmentation,
-): Generator<{ table: number; byInput: boolean }> {
+function* lookups(graph: Graph, segmentation: Segmentation): Generator<{ table: number; byInput: boolean }> {
   for (const block of segmentation.blocks) {
     if (block.kind !== 'lookup') continue;
     const isRole = (role: TensorRole) => (t: number) => (graph.tensorRole[t] as TensorRole) === role;
@@ -178,7 +179,7 @@ function expertShape(graph: Graph, flows: readonly LayerFlow[], hidden: number |
   if (flow === undefined) return null;
   const last = dimsOf(graph, flow.expertWeights[flow.expertWeights.length - 1]);
   const wide = last.slice(1).find((size) => size !== hidden) ?? last[last.length - 1];
-  const shared = mlpShape(graph, flow, hidden);
+  const shared = mlpShape(flow, hidden);
   return {
     experts: last[0],
     topk: topk(graph, flow),
@@ -199,5 +200,3 @@ function topk(graph: Graph, { blocks }: LayerFlow): number | null {
     }
   return found;
 }
-
-export { gemmOf };

@@ -19,6 +19,8 @@ export interface LayerFlow {
   readonly outputs: readonly Gemm[];
   /** What is left: the feed-forward products (and a router). */
   readonly others: readonly Gemm[];
+  /** A vector of weights scales what lies between a projection and attention: queries and keys are normed. */
+  readonly normsQueries: boolean;
   /** Nodes of pointwise blocks between products of the feed-forward part. */
   readonly betweenMlp: readonly number[];
   /** Weights of grouped products, `[experts, ..., ...]`. */
@@ -82,6 +84,8 @@ export function layerFlow(graph: Graph, blocks: readonly Block[]): LayerFlow {
   const betweenMlp: number[] = [];
   const expertWeights: number[] = [];
   const mlpBlock = new Uint8Array(blocks.length);
+  const projected = new Uint8Array(blocks.length);
+  let normsQueries = false;
   blocks.forEach((block, b) => {
     if (block.kind === 'attention') {
       fromAttention[b] = 1;
@@ -95,13 +99,14 @@ export function layerFlow(graph: Graph, blocks: readonly Block[]): LayerFlow {
       fromAttention[b] = readsAttention && !sum ? 1 : 0;
       fromMlp[b] = sources.some((m) => mlpBlock[m] === 1) ? 1 : 0;
       if (fromMlp[b] === 1) betweenMlp.push(...block.nodes);
+      projected[b] = reaches[b] === 1 && sources.some((m) => projected[m] === 1) ? 1 : 0;
+      normsQueries ||= projected[b] === 1 && isScaled(graph, block);
       return;
     }
     if (block.kind === 'groupedGemm') {
       mlpBlock[b] = 1;
       const weight = Array.from(block.inputs).find(
-        (t) =>
-          (graph.tensorRole[t] as TensorRole) === TensorRole.PARAMETER && dimsOf(graph, t).length === 3,
+        (t) => (graph.tensorRole[t] as TensorRole) === TensorRole.PARAMETER && dimsOf(graph, t).length === 3,
       );
       if (weight !== undefined) expertWeights.push(weight);
       return;
@@ -109,8 +114,10 @@ export function layerFlow(graph: Graph, blocks: readonly Block[]): LayerFlow {
     const gemm = gemmOf(graph, block);
     if (gemm === null) return;
     if (readsAttention) outputs.push(gemm);
-    if (reaches[b] === 1) projections.push(gemm);
-    else if (!readsAttention) {
+    if (reaches[b] === 1) {
+      projections.push(gemm);
+      projected[b] = 1;
+    } else if (!readsAttention) {
       others.push(gemm);
       mlpBlock[b] = 1;
     }
@@ -121,10 +128,28 @@ export function layerFlow(graph: Graph, blocks: readonly Block[]): LayerFlow {
     projections,
     outputs,
     others,
+    normsQueries,
     betweenMlp,
     expertWeights,
     expertsGated: areExpertsGated(graph, expertWeights),
   };
+}
+
+/** True when the block multiplies by a vector of weights, or norms with one. */
+function isScaled(graph: Graph, block: Block): boolean {
+  return Array.from(block.nodes).some((n) => {
+    if (graph.nodeOp[n] !== 'Mul' && graph.nodeKernel[n] !== 'norm') return false;
+    for (let s = graph.inputStart[n]; s < graph.inputStart[n + 1]; s++) {
+      const t = graph.inputTensor[s];
+      if (
+        t >= 0 &&
+        (graph.tensorRole[t] as TensorRole) === TensorRole.PARAMETER &&
+        dimsOf(graph, t).length === 1
+      )
+        return true;
+    }
+    return false;
+  });
 }
 
 /** [E, 2f, h] and [E, h, f], or two of [E, f, h] and one of [E, h, f]. */

@@ -18,13 +18,17 @@ export interface StageLayers {
   readonly cutInside: readonly number[];
 }
 
-/** Null where the model has no attention: there are no layers to speak of. */
-export function stageLayers(plan: Plan, segmentation: Segmentation): StageLayers | null {
-  const layerSegment = attentionSegments(segmentation);
+/**
+ * Without the model, a chain of two segments more than layers is taken for embedding, layers and head.
+ *
+ * @returns null where there are no layers to speak of
+ */
+export function stageLayers(plan: Plan, segmentation: Segmentation | null): StageLayers | null {
+  const layerSegment = segmentation === null ? plainSegments(plan) : attentionSegments(segmentation);
   if (layerSegment.length === 0) return null;
   const layers = layerSegment.length;
   const stages = [...plan.stages].sort((a, b) => a.virtualStage - b.virtualStage);
-  const head = headSegment(segmentation, layerSegment);
+  const head = headSegment(lastSegment(plan), layerSegment);
   const cutInside: number[] = [];
   const firstLayer = stages.map(({ firstSegment }, v) => {
     const next = layerSegment.findIndex((s) => s >= firstSegment);
@@ -48,10 +52,19 @@ export function attentionSegments({ segmentCount, blockStart, blocks }: Segmenta
 }
 
 /** The last layer is as many segments long as the one before it; the head follows. */
-function headSegment({ segmentCount }: Segmentation, layerSegment: readonly number[]): number {
+function headSegment(segmentCount: number, layerSegment: readonly number[]): number {
   const last = layerSegment.length - 1;
   const length = last > 0 ? layerSegment[last] - layerSegment[last - 1] : 1;
   return Math.min(layerSegment[last] + length, segmentCount);
+}
+
+function plainSegments(plan: Plan): number[] {
+  const { layers } = plan.model;
+  return lastSegment(plan) === layers + 2 ? Array.from({ length: layers }, (_, l) => l + 1) : [];
+}
+
+function lastSegment(plan: Plan): number {
+  return plan.stages.reduce((last, stage) => Math.max(last, stage.lastSegment), 0);
 }
 
 /** Layers of every virtual stage. */
