@@ -1,24 +1,30 @@
 /**
- * Every method on every instance of the suite, at equal evaluations, several seeds. Writes partitions/suite.json and .md.
+ * Every method on every instance of the suite, at equal evaluations and at equal wall time, several seeds. Writes partitions/suite.json and .md.
  *
- *     node --import tsx bench/plans.ts [--methods a,b] [--only instance,..] [--seeds 5] [--evaluations 2000] [--cap 5] [--threads 2]
+ *     node --import tsx bench/plans.ts [--methods a,b] [--only instance,..] [--seeds 5] [--evaluations 2000] [--seconds 1]
+ *         [--cap 3] [--threads 2] [--out partitions]
  *     node --import tsx bench/plans.ts --known [--evaluations 200000] [--cap 20]     best known values, into src/data/suite
  *
  * A run also ends after `--cap` seconds, so that the whole suite takes less than half an hour; rows that it cut short say so.
  */
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { parseArgs } from 'node:util';
-import { ComparisonRunner, COMPARED_METHODS, summarizeRuns } from '../src/api/compare.js';
-import type { CompareJob, CompareRun, CompareSetting, MethodSummary } from '../src/api/compare.js';
+import { ComparisonRunner, COMPARED_METHODS } from '../src/api/compare.js';
+import type { CompareBy, CompareJob, CompareRun, CompareSetting } from '../src/api/compare.js';
 import { loadBestKnown, loadSuite, optionsOf, suiteModel, suitePath } from '../src/api/suite.js';
 import type { BestKnown, SuiteInstance } from '../src/api/suite.js';
-import { formatPercent } from '../src/util/format.js';
-import { median } from '../src/util/stats.js';
+import { writeFileAtomic } from '../src/util/files.js';
+import type { Outcome } from './plansReport.js';
+import { report, rowsOf, scoreOf } from './plansReport.js';
 
 const GRAPHS = fileURLToPath(new URL('../graphs', import.meta.url));
-const KNOWN_METHODS = ['exhaustive', 'anneal', 'genetic'];
+const KNOWN_METHODS = ['exhaustive', 'anneal', 'genetic', 'agent'];
+/** Draw nothing at random: one run stands for all seeds. */
+const SEEDLESS: readonly string[] = ['greedy', 'expert', 'exhaustive', 'dp', 'heft', 'ilp'];
+/** Not compared by wall time: most of theirs goes into loading TensorFlow.js or starting programs. */
+const UNTIMED: readonly string[] = ['ppo', 'dqn', 'sac', 'madqn', 'gpmetis', 'ilp'];
 
 interface Task {
   readonly instance: string;
@@ -29,12 +35,6 @@ interface Task {
 interface Done extends Task {
   readonly setting: CompareSetting | null;
   readonly run: CompareRun | null;
-}
-
-interface Outcome {
-  readonly instance: SuiteInstance;
-  readonly setting: CompareSetting;
-  readonly runs: readonly CompareRun[];
 }
 
 /** A worker: one runner at a time is kept, because tasks come by instance. */
@@ -104,11 +104,12 @@ async function runAll(
       });
     }),
   );
-  const rank = new Map(jobs.map((job, i) => [`${job.method} ${job.seed}`, i]));
+  const key = ({ by, method, seed }: CompareJob): string => `${by} ${method} ${seed}`;
+  const rank = new Map(jobs.map((job, i) => [key(job), i]));
   return instances.map((instance) => {
     const own = all.filter((d) => d.instance === instance.name);
     const runs = own.flatMap((d) => (d.run === null ? [] : [d.run]));
-    runs.sort((a, b) => rank.get(`${a.method} ${a.seed}`)! - rank.get(`${b.method} ${b.seed}`)!);
+    runs.sort((a, b) => rank.get(key(a))! - rank.get(key(b))!);
     return { instance, setting: own.find((d) => d.setting !== null)!.setting!, runs };
   });
 }
@@ -137,114 +138,28 @@ function writeKnown(outcomes: readonly Outcome[], command: string): void {
         `  ${name}: { value: ${k.value}, foundBy: ${k.foundBy}, evaluations: ${k.evaluations}, proved: ${k.proved} }`,
     ),
   ];
-  writeFileSync(path, `${lines.join('\n')}\n`);
+  writeFileAtomic(path, `${lines.join('\n')}\n`);
 }
 
-interface Row {
-  readonly instance: string;
-  readonly objective: string;
-  readonly devices: number;
-  readonly lowerBound: number | null;
-  /** The better of the stored best known value and the best of these runs. */
-  readonly best: number;
-  readonly bestIsProved: boolean;
-  readonly methods: readonly MethodSummary[];
-}
-
-function rowsOf(outcomes: readonly Outcome[], known: ReadonlyMap<string, BestKnown>): Row[] {
-  return outcomes.map(({ instance, setting, runs }) => {
-    const stored = known.get(instance.name);
-    const values = runs.flatMap((r) => (r.value === null ? [] : [r.value]));
-    return {
-      instance: instance.name,
-      objective: instance.objective,
-      devices: instance.devices,
-      lowerBound: setting.lowerBound,
-      best: Math.min(stored?.value ?? Infinity, ...values),
-      bestIsProved: stored?.proved === true || runs.some((r) => r.exhaustive),
-      methods: summarizeRuns(runs, setting.lowerBound, stored?.value),
-    };
-  });
-}
-
-/** Markdown: how far every method's median is from the best known value, by instance, and over all. */
-function report(rows: readonly Row[], methods: readonly string[], how: string): string {
-  const gap = (row: Row, method: string): number | null =>
-    row.methods.find((m) => m.method === method)?.gapToBest ?? null;
-  const cell = (x: number | null): string => (x === null ? 'no plan' : formatPercent(x));
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  const ran = methods.filter((m) => rows.some((r) => gap(r, m) !== null));
-  const byInstance = [
-    line(['instance', 'bound', 'best known', ...ran]),
-    line(['instance', 'bound', 'best known', ...ran].map((_, i) => (i === 0 ? '---' : '---:'))),
-    ...rows.map((r) =>
-      line([
-        r.instance,
-        r.lowerBound === null ? '' : r.lowerBound.toPrecision(4),
-        `${r.best.toPrecision(5)}${r.bestIsProved ? ' (proved)' : ''}`,
-        ...ran.map((m) => cell(gap(r, m))),
-      ]),
-    ),
-  ];
-  const over = ran.map((method) => {
-    const own = rows.map((r) => r.methods.find((m) => m.method === method)!);
-    const gaps = own.map((m) => m.gapToBest ?? Infinity);
-    const won = own.filter((m, i) => {
-      const least = Math.min(...rows[i].methods.map((x) => x.median ?? Infinity));
-      return m.median !== null && m.median <= least * (1 + 1e-9);
-    }).length;
-    const beats = own.filter((m, i) => {
-      const random = rows[i].methods.find((x) => x.method === 'random')?.median ?? Infinity;
-      return m.median !== null && m.median < random * (1 - 1e-9);
-    }).length;
-    return { method, middle: median(gaps), worst: Math.max(...gaps), won, beats, own };
-  });
-  over.sort((a, b) => a.middle - b.middle || a.worst - b.worst);
-  const overall = [
-    line([
-      'method',
-      'gap to best, median',
-      'worst',
-      'won',
-      'beats random',
-      'evaluations',
-      'seconds',
-      'cut short',
-    ]),
-    line(['---', '---:', '---:', '---:', '---:', '---:', '---:', '---:']),
-    ...over.map(({ method, middle, worst, won, beats, own }) =>
-      line([
-        method,
-        formatPercent(middle),
-        worst === Infinity ? 'no plan' : formatPercent(worst),
-        `${won} of ${rows.length}`,
-        method === 'random' ? '' : `${beats} of ${rows.length}`,
-        String(Math.round(median(own.map((m) => m.evaluations)))),
-        median(own.map((m) => m.wallSec)).toPrecision(2),
-        String(own.filter((m) => m.capped).length),
-      ]),
-    ),
-  ];
-  return [
-    '# The suite',
-    '',
-    `Every method on every instance of \`src/data/suite\`: ${how}. Medians over seeds; a gap is the median's distance from the`,
-    'best value known. *won*: instances on which no method has a better median (ties count for all). *cut short*: instances on',
-    'which a run ended by the clock, not by its evaluations. `make bench-plans` writes this page and `suite.json`.',
-    '',
-    ...overall,
-    '',
-    ...byInstance,
-    '',
-  ].join('\n');
+/** Runs of methods that draw nothing at random stand for every seed. */
+function forAllSeeds(runs: readonly CompareRun[], seeds: readonly number[]): CompareRun[] {
+  return runs.flatMap((r) => (SEEDLESS.includes(r.method) ? seeds.map((seed) => ({ ...r, seed })) : [r]));
 }
 
 async function main(): Promise<void> {
   const text = { type: 'string' } as const;
   const { values: flags } = parseArgs({
     options: {
-      ...{ methods: text, only: text, seeds: text, evaluations: text, cap: text, threads: text },
-      known: { type: 'boolean', default: false },
+      ...{
+        methods: text,
+        only: text,
+        seeds: text,
+        evaluations: text,
+        seconds: text,
+        cap: text,
+        threads: text,
+      },
+      ...{ known: { type: 'boolean', default: false }, out: text },
     },
   });
   const known = flags.known;
@@ -253,28 +168,44 @@ async function main(): Promise<void> {
   const amount = Math.ceil(
     Number(flags.evaluations ?? (known ? 200_000 : 2000)) / (known ? methods.length : 1),
   );
-  const capSec = Number(flags.cap ?? (known ? 8 : 5));
+  const seconds = known ? 0 : Number(flags.seconds ?? 1);
+  const capSec = Number(flags.cap ?? (known ? 8 : 3));
   const only = flags.only?.split(',');
   const instances = loadSuite().filter((i) => only === undefined || only.includes(i.name));
-  const jobs = seeds.flatMap((seed) =>
-    methods.map((method): CompareJob => ({ method, seed, by: 'evaluations', amount, capSec })),
+  const job = (method: string, seed: number, by: CompareBy): CompareJob[] => {
+    if (seed > 1 && SEEDLESS.includes(method)) return [];
+    if (by === 'evaluations') return [{ method, seed, by, amount, capSec }];
+    return seconds > 0 && !UNTIMED.includes(method) ? [{ method, seed, by, amount: seconds }] : [];
+  };
+  const jobs = (['evaluations', 'seconds'] as const).flatMap((by) =>
+    seeds.flatMap((seed) => methods.flatMap((method) => job(method, seed, by))),
   );
-  const outcomes = await runAll(instances, jobs, Number(flags.threads ?? 2));
+  const found = await runAll(instances, jobs, Number(flags.threads ?? 2));
   if (known) {
     const command = `node --import tsx bench/plans.ts --known --methods ${methods.join(',')} --evaluations ${amount * methods.length} --cap ${capSec}`;
-    writeKnown(outcomes, command);
+    writeKnown(found, command);
     return;
   }
+  const outcomes = found.map((o) => ({ ...o, runs: forAllSeeds(o.runs, seeds) }));
   const stored = existsSync(suitePath('best-known.yaml')) ? loadBestKnown() : new Map<string, BestKnown>();
-  const rows = rowsOf(outcomes, stored);
-  const how = `${amount} evaluations or ${capSec} s a run, ${seeds.length} seeds`;
-  const folder = new URL('../partitions/', import.meta.url);
-  const content = { evaluations: amount, capSec, seeds, instances: rows };
-  writeFileSync(new URL('suite.json', folder), `${JSON.stringify(content, null, 1)}\n`);
-  const page = report(rows, methods, how);
-  writeFileSync(new URL('suite.md', folder), page);
+  const parts = [{ amount: `${amount} evaluations`, rows: rowsOf(outcomes, 'evaluations', stored) }];
+  if (seconds > 0) parts.push({ amount: `${seconds} s`, rows: rowsOf(outcomes, 'seconds', stored) });
+  const how = `${amount} evaluations (or ${capSec} s, whichever comes first)${seconds > 0 ? `, then ${seconds} s of wall time,` : ''} a run, ${seeds.length} seeds`;
+  const content = {
+    ...{ evaluations: amount, seconds, capSec, seeds },
+    parts: parts.map(({ amount: each, rows }) => ({
+      each,
+      scores: ['agent', 'agent-uniform', 'auto', 'auto-no-agent', 'policy'].map((m) => scoreOf(rows, m)),
+      instances: rows,
+    })),
+  };
+  const folder = flags.out ?? fileURLToPath(new URL('../partitions', import.meta.url));
+  writeFileAtomic(`${folder}/suite.json`, `${JSON.stringify(content, null, 1)}\n`);
+  const page = report(parts, how);
+  writeFileAtomic(`${folder}/suite.md`, page);
   console.log(page);
 }
 
-if (isMainThread) await main();
-else serve();
+if (isMainThread) {
+  if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
+} else serve();
