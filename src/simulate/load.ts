@@ -9,8 +9,9 @@
 import { denseShards } from '../parallel/degrees.js';
 import { dataParallel, expertShards, microbatchesOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
+import { gatherSec, reduceSec, scattersEveryMicrobatch, scatterSec } from './dataTraffic.js';
 import { Layout } from './layout.js';
-import { ALL_GATHER, ALL_REDUCE, Network, POINT_TO_POINT, REDUCE_SCATTER } from './network.js';
+import { Network, POINT_TO_POINT } from './network.js';
 import { PipelineTimer } from './pipeline.js';
 import { stateBytesOf, updateBytesPerParameter } from './state.js';
 import type { StateBytes } from './state.js';
@@ -192,22 +193,14 @@ export class StageLoad {
   private shardEveryMicrobatch(c: Candidate): void {
     const { network, layout, state } = this;
     const { gradientsUnderBackward, gathersUnderForward } = this.problem.stack;
-    const reduces = c.zeroStage === 3 || this.microbatches > 1;
+    const reduces = scattersEveryMicrobatch(c.zeroStage, this.microbatches);
     for (let v = 0; v < this.virtualStages; v++) {
       const r = v % this.pp;
       const route = layout.network[r];
       const dense = this.denseParameters[v];
       const expert = this.expertParameters[v];
-      let gather = 0;
-      if (c.zeroStage === 3)
-        gather =
-          network.timeSec(ALL_GATHER, dense * state.param, layout.shard, route) +
-          network.timeSec(ALL_GATHER, expert * state.param, layout.expertShard, route);
-      let reduce = 0;
-      if (reduces)
-        reduce =
-          network.timeSec(REDUCE_SCATTER, dense * state.grad, layout.shard, route) +
-          network.timeSec(REDUCE_SCATTER, expert * state.grad, layout.expertShard, route);
+      const gather = c.zeroStage === 3 ? gatherSec(network, layout, state, dense, expert, route) : 0;
+      const reduce = reduces ? scatterSec(network, layout, state, dense, expert, route) : 0;
       const forward = Math.max(0, gather - gathersUnderForward * this.forwardSec[v]);
       // ZB-H1 gathers under the gradient of inputs and reduces under that of weights, which other schedules run as one.
       const weight = this.weightSec[v];
@@ -230,6 +223,7 @@ export class StageLoad {
     const { gathersUnderForward } = this.problem.stack;
     const dp = dataParallel(c);
     const shardsExpert = expertShards(c);
+    const scattered = scattersEveryMicrobatch(c.zeroStage, this.microbatches);
     for (let r = 0; r < pp; r++) {
       const dense = this.rankDenseParameters[r];
       const expert = this.rankExpertParameters[r];
@@ -247,11 +241,12 @@ export class StageLoad {
         this.optimizerSec[r] = this.optimizerSec[r - 1]!;
       } else {
         this.reduceSec[r] =
-          dp * c.cp === 1 && layout.expertData.size === 1 ? 0 : this.reduce(c, dense, expert, route);
+          dp * c.cp === 1 && layout.expertData.size === 1
+            ? 0
+            : reduceSec(this.network, layout, state, c.zeroStage, scattered, dense, expert, route);
         this.gatherSec[r] =
           c.zeroStage === 1 || c.zeroStage === 2
-            ? this.network.timeSec(ALL_GATHER, dense * state.param, layout.shard, route) +
-              this.network.timeSec(ALL_GATHER, expert * state.param, layout.expertShard, route)
+            ? gatherSec(this.network, layout, state, dense, expert, route)
             : 0;
         const device = this.problem.cluster.groups[layout.deviceGroup[r]].device;
         const owned = c.zeroStage === 0 ? dense + expert : dense / denseShards(c) + expert / shardsExpert;
@@ -293,32 +288,6 @@ export class StageLoad {
     const held = this.rankDenseParameters[r] + this.rankExpertParameters[r];
     if (this.vpp === 1 || held === 0) return 1 / this.vpp;
     return (this.denseParameters[v] + this.expertParameters[v]) / held;
-  }
-
-  /** Gradient traffic of one rank that comes once a step. */
-  private reduce(c: Candidate, dense: number, expert: number, route: number): number {
-    const { network, layout, state } = this;
-    if (c.zeroStage === 0)
-      return (
-        network.timeSec(ALL_REDUCE, dense * state.grad, layout.data, route) +
-        network.timeSec(ALL_REDUCE, expert * state.grad, layout.expertData, route)
-      );
-    // The shards' copies: what is left to reduce after the scatter is a shard.
-    const between =
-      network.timeSec(ALL_REDUCE, (dense * state.grad) / layout.shard.size, layout.replicate, route) +
-      network.timeSec(
-        ALL_REDUCE,
-        (expert * state.grad) / layout.expertShard.size,
-        layout.expertReplicate,
-        route,
-      );
-    const scattered = c.zeroStage === 3 || (c.zeroStage === 2 && this.microbatches > 1);
-    if (scattered) return between;
-    return (
-      between +
-      network.timeSec(REDUCE_SCATTER, dense * state.grad, layout.shard, route) +
-      network.timeSec(REDUCE_SCATTER, expert * state.grad, layout.expertShard, route)
-    );
   }
 
   private idleRanks(): void {
