@@ -19,6 +19,8 @@ export type { EpisodeProgress, WarmStart } from './collector.js';
 export type { DqnOptions, Exploration } from './dqn.js';
 export { createDqnSolver, dqnSolver } from './dqnSolver.js';
 export * from './environment.js';
+export { EPISODE_AGENTS, EPISODE_OPTIONS, trainOnEpisodes } from './episodeTraining.js';
+export type { EpisodeAgent, EpisodeOutcome, EpisodeTraining } from './episodeTraining.js';
 export type { EnvironmentSource } from './environmentMessages.js';
 export { builtInSource, EnvironmentPool } from './environmentPool.js';
 export { embeddingOf, GraphEmbedding } from './graphEmbedding.js';
