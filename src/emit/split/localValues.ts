@@ -9,7 +9,6 @@ import type { ValueType } from '../../ops/types.js';
 import { invariant } from '../../util/errors.js';
 import type { SplitFacts } from './facts.js';
 import type { Collective, ProgramNode, Sharding, WeightSource } from './program.js';
-import { sameSharding } from './sharding.js';
 import { canShard } from './weights.js';
 
 /** How a value leaves the node that computes it. */
@@ -98,8 +97,8 @@ export class LocalValues {
     return initializers.has(name) || (from !== undefined && varies[from] === 0);
   }
 
-  add(proto: NodeProto, stage: number, reads: readonly string[] = proto.input, fromWeights = false): void {
-    this.nodes.push({ proto, stage, fromWeights, reads: [...new Set(reads.filter((name) => name !== ''))] });
+  add(proto: NodeProto, stage: number, reads: readonly string[] = proto.input, runsLate = false): void {
+    this.nodes.push({ proto, stage, runsLate, reads: [...new Set(reads.filter((name) => name !== ''))] });
   }
 
   /** Announces a value of the model in the form it is computed in; the name to compute it under. */
@@ -181,6 +180,16 @@ export class LocalValues {
     return node.proto.attribute.find((a) => a.name === 'value')?.t ?? null;
   }
 
+  /** Sizes divided element by element while the program runs. */
+  divided(name: string, by: readonly number[], stage: number): string {
+    const divisors = this.integers(`${name}/by`, [by], [by.length]);
+    const local = this.fresh(`${name}/local`);
+    this.types.set(local, this.facts.type(name));
+    const proto = makeNode('Div', [this.whole(name, stage), divisors], [local]);
+    this.add(proto, stage, proto.input, true);
+    return local;
+  }
+
   /** The tensor on rank 0, zeros elsewhere; `null` when it is not stored as such. */
   onFirstRank(name: string): string | null {
     const tensor = this.facts.initializers.get(name) ?? this.constantTensor(name);
@@ -233,9 +242,9 @@ export class LocalValues {
       ),
     );
     const indices = this.integers(`${local}/indices`, lists, [sharding.blocks * part]);
-    const fromWeights = this.isWeight(name);
+    const runsLate = this.isWeight(name);
     const proto = makeNode('Gather', [whole, indices], [local], { axis: sharding.axis });
-    this.add(proto, stage, proto.input, fromWeights);
+    this.add(proto, stage, proto.input, runsLate);
     return local;
   }
 
@@ -256,12 +265,6 @@ export class LocalValues {
       }
     }
     for (const n of needed.sort((a, b) => a - b)) this.add(nodes[n].proto, stage, nodes[n].reads, true);
-  }
-
-  /** A shape of a shard, seen by all as the shape of the whole. */
-  sameAs(name: string, sharding: Sharding): boolean {
-    const made = this.made.get(name);
-    return made?.form.kind === 'shard' && sameSharding(made.form.sharding, sharding);
   }
 }
 

@@ -161,9 +161,8 @@ class ParallelBuilder {
   private formFor(n: number, ruled: RuledNode, cut: FactorCut): LocalForm | null {
     const { rule, op } = ruled;
     const { proto } = this.facts.nodes[n];
-    const { type } = this.facts;
     const shapeOf = (name: string | undefined): ReturnType<typeof tensorShape> =>
-      tensorShape(type(name ?? ''));
+      tensorShape(this.facts.type(name ?? ''));
     const static_ = isStatic(
       ruled,
       cut,
@@ -229,12 +228,7 @@ class ParallelBuilder {
         const dtype = type?.kind === 'tensor' ? type.dtype : DType.INT64;
         return values.integers(`${name}/local`, [change.values], shape as number[], dtype);
       }
-      if (change?.kind === 'divide') {
-        const by = values.integers(`${name}/by`, [change.by], [change.by.length]);
-        const local = values.fresh(`${name}/local`);
-        values.add(makeNode('Div', [values.whole(name, stage), by], [local]), stage);
-        return local;
-      }
+      if (change?.kind === 'divide') return values.divided(name, change.by, stage);
       const sharding = shardingOf(rule, rule.inputs[i], cut);
       return sharding === null ? values.whole(name, stage) : values.shard(name, sharding, stage);
     });

@@ -47,8 +47,8 @@ export interface ProgramNode {
   /** Names read, captures included. */
   readonly reads: readonly string[];
   readonly stage: number;
-  /** Computed from weights alone: runs where it is first needed. */
-  readonly fromWeights: boolean;
+  /** Made of weights or sizes alone: runs where it is first needed, so that it crosses no border. */
+  readonly runsLate: boolean;
 }
 
 export interface Program {

@@ -109,7 +109,7 @@ function slots(program: Program): Float64Array {
   const needed = new Map<string, number>();
   for (let n = count - 1; n >= 0; n--) {
     const node = program.nodes[n];
-    if (node.fromWeights) {
+    if (node.runsLate) {
       let first = Infinity;
       for (const name of node.proto.output) first = Math.min(first, needed.get(name) ?? Infinity);
       if (first !== Infinity) slot[n] = first;

@@ -13,7 +13,7 @@ export function wholeProgram(facts: SplitFacts, stageOf: Int32Array, stages: num
       proto: node.proto,
       reads: node.reads,
       stage: stageOf[n],
-      fromWeights: false,
+      runsLate: false,
     })),
     weights,
     collectives: [],
