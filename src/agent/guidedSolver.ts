@@ -6,11 +6,14 @@
  *
  * Switched off (`agent-uniform`), the same search draws where the policy would choose; the difference is what was learned.
  */
+import { usableMemoryBytes } from '../cost/memory.js';
 import type { Candidate } from '../plan/types.js';
+import { PipelineCutter } from '../search/dynamic.js';
 import { polish } from '../search/polish.js';
 import type { SearchContext, SearchResult, Solver } from '../search/types.js';
 import type { Standing } from '../search/walk.js';
 import { Walk } from '../search/walk.js';
+import type { Random } from '../util/random.js';
 import { FastPolicy } from './fastPolicy.js';
 import { PLAN_DECISIONS } from './planFeatures.js';
 import { EMBEDDED_PLAN_SPEC, PlanOffers, planSpec } from './planOffers.js';
@@ -28,6 +31,8 @@ export interface GuidedOptions {
   /** Share of the walk's steps that draw decisions anew, and how many decisions at most. */
   readonly redrawShare: number;
   readonly mostRedrawn: number;
+  /** Share of the walk's steps that cut a plan for unlike devices anew, for the time of the whole pipeline. */
+  readonly recutShare: number;
   /** Above 1 evens the policy out. */
   readonly policyTemperature: number;
   /** Of the walk's first cycle and at the end of each, nats of the objective; each cycle starts half as hot, from the best. */
@@ -42,11 +47,15 @@ export const DEFAULT_GUIDED: GuidedOptions = {
   polished: 0,
   redrawShare: 0.4,
   mostRedrawn: 3,
+  recutShare: 0.05,
   policyTemperature: 1,
-  hottest: 0.06,
+  hottest: 0.15,
   coldest: 0.002,
   cycles: 4,
 };
+
+/** Largest share of a device's memory that cutting anew keeps free. */
+const MOST_SPARE = 0.1;
 
 /** Name of the same search without a policy. */
 export const UNGUIDED = 'agent-uniform';
@@ -140,7 +149,8 @@ function improve(walk: Walk, proposals: readonly Standing[], count: number): Sta
 
 function refine(walk: Walk, tree: PlanTree, options: GuidedOptions, start: Standing): void {
   const { random } = walk.context;
-  const { redrawShare, hottest, coldest, cycles } = options;
+  const { hottest, coldest, cycles } = options;
+  const step = stepper(walk, tree, options);
   const begun = walk.progress();
   let best = start;
   let here = start;
@@ -153,19 +163,35 @@ function refine(walk: Walk, tree: PlanTree, options: GuidedOptions, start: Stand
     }
     const hot = hottest * 0.5 ** cycle;
     const temperature = hot * (coldest / hot) ** (at - cycle);
-    const next =
-      random.next() < redrawShare
-        ? walk.stand(redrawn(walk, tree, here.plan, options.mostRedrawn))
-        : walk.neighbour(here.plan);
+    const next = step(here.plan);
     const setback = next.energy - here.energy;
     if (setback <= 0 || random.next() < Math.exp(-setback / temperature)) here = next;
     if (here.energy < best.energy) best = here;
   }
 }
 
+/** One step of the walk: a few decisions drawn anew, cuts for unlike devices, or one of the shared moves. */
+function stepper(
+  walk: Walk,
+  tree: PlanTree,
+  { redrawShare, recutShare, mostRedrawn }: GuidedOptions,
+): (plan: Candidate) => Standing {
+  const { problem, random } = walk.context;
+  const cutter = new PipelineCutter(problem);
+  const devices = problem.cluster.groups.map(({ device }) => usableMemoryBytes(device));
+  const mostSpareBytes = MOST_SPARE * Math.min(...devices);
+  const recuts = devices.length > 1 ? recutShare : 0;
+  return (plan) => {
+    const drawn = random.next();
+    if (drawn < redrawShare) return walk.stand(redrawn(tree, plan, mostRedrawn, random));
+    if (drawn < redrawShare + recuts && plan.pp > 1)
+      return walk.stand({ ...plan, stageStart: cutter.balanced(plan, random.next() * mostSpareBytes) });
+    return walk.neighbour(plan);
+  };
+}
+
 /** The plan with one to `most` decisions drawn anew. */
-function redrawn({ context }: Walk, tree: PlanTree, plan: Candidate, most: number): Candidate {
-  const { random } = context;
+function redrawn(tree: PlanTree, plan: Candidate, most: number, random: Random): Candidate {
   const open = new Uint8Array(PLAN_DECISIONS.length);
   for (let left = 1 + random.int(most); left > 0; left--) open[random.int(open.length)] = 1;
   return tree.redraw(plan, (decision) => open[decision] === 1, random.next() < 0.5, random);

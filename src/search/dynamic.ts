@@ -30,7 +30,8 @@ export const dynamicSolver: Solver = {
   },
 };
 
-class PipelineCutter implements Balancer {
+/** Cuts by the formula above on unlike devices, by the exact balance elsewhere. */
+export class PipelineCutter implements Balancer {
   private readonly cutter: Cutter;
 
   constructor(private readonly problem: PlanProblem) {

@@ -68,7 +68,7 @@ class Enumeration {
     for (const { best, cell } of open.slice(0, POLISHED_CELLS))
       if (best !== null && !evaluator.exhausted())
         polish(evaluator, this.space, this.cutter, cell.mesh, best);
-    if (evaluator.best !== null) polishCuts(evaluator, evaluator.best);
+    if (evaluator.best !== null && !evaluator.exhausted()) polishCuts(evaluator, evaluator.best);
     return evaluator.result(this.sweepAll(open));
   }
 

@@ -17,12 +17,15 @@ import type { Decisions } from './space.js';
 import { PlanSpace } from './space.js';
 import type { SearchContext, SearchResult, Solver } from './types.js';
 
-/** Programs solved, for the best cells of the sweep first. */
+/** Programs solved, for the best cells of the sweep first: at most, and one for so many evaluations of the budget. */
 const MOST_PROGRAMS = 16;
+const EVALUATIONS_PER_PROGRAM = 125;
 /** Larger programs are left to other methods. */
 const MOST_ARCS = 1500;
 /** Branch and bound ends after this many nodes, or this close to its bound: the same answer on any machine. */
 const MOST_NODES = 100;
+/** Nodes of all programs together for each evaluation of the budget; one program takes at most a quarter of those left. */
+const NODES_PER_EVALUATION = 0.2;
 const RELATIVE_GAP = 1e-3;
 /** Share of the budget for the sweep. */
 const SWEEP_SHARE = 0.6;
@@ -38,9 +41,14 @@ export const ilpSolver: Solver = {
     const highs = await loadHighs();
     const swept = sweepCells(evaluator, space, cutter, SWEEP_SHARE);
     const bounded = isTimeOnly(problem.objective);
+    const programs = Math.min(
+      MOST_PROGRAMS,
+      Math.ceil(context.budget.maxEvaluations / EVALUATIONS_PER_PROGRAM),
+    );
     let solved = 0;
+    let nodesLeft = NODES_PER_EVALUATION * context.budget.maxEvaluations;
     for (const { cell, best } of swept) {
-      if (cell.mesh.pp === 1 || solved >= MOST_PROGRAMS) continue;
+      if (cell.mesh.pp === 1 || solved >= programs) continue;
       if (bounded && tableBoundSec(problem, cutter.model, cell) >= evaluator.bestValue) continue;
       const choices = space.schedules(cell.mesh, cell.microbatch);
       for (const choice of new Set([choices[0], choices[choices.length - 1]])) {
@@ -49,7 +57,9 @@ export const ilpSolver: Solver = {
         const program = assignmentProgram(problem, cutter.model, d, space.recomputes, MOST_ARCS);
         if (program === null) continue;
         solved++;
-        const chosen = solveProgram(highs, program, evaluator.remaining().maxSec);
+        const nodes = Math.max(1, Math.min(MOST_NODES, Math.floor(nodesLeft / 4)));
+        nodesLeft -= nodes;
+        const chosen = solveProgram(highs, program, nodes, evaluator.remaining().maxSec);
         if (chosen === null) continue;
         const { segmentCount } = problem.segmentation;
         const { stageStart, vector } = assignmentOf(program, d.pp * d.vpp, segmentCount, chosen);
@@ -76,11 +86,12 @@ export async function loadHighs(): Promise<Highs> {
 function solveProgram(
   highs: Highs,
   program: AssignmentProgram,
+  mostNodes: number,
   maxSec: number,
 ): ((arc: number) => boolean) | null {
   const solution = highs.solve(program.text, {
     output_flag: false,
-    mip_max_nodes: MOST_NODES,
+    mip_max_nodes: mostNodes,
     mip_rel_gap: RELATIVE_GAP,
     random_seed: 1,
     ...(maxSec === Infinity ? {} : { time_limit: Math.max(0.01, maxSec) }),
