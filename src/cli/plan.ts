@@ -4,14 +4,9 @@ import { basename, dirname } from 'node:path';
 import type { CommandModule } from 'yargs';
 import type { ParetoReply, PlanRequest } from '../api/index.js';
 import {
-  DEFAULT_STACK,
   METHODS,
   methodNames,
-  PRECISIONS,
-  STACKS,
-  costModelByName,
   paretoTable,
-  parseObjective,
   planTable,
   writeParetoFiles,
   writePlanFiles,
@@ -21,38 +16,21 @@ import { checkWritableFolder, removeQuietly, temporaryName } from '../util/files
 import { formatSeconds } from '../util/format.js';
 import { nearNames } from '../util/near.js';
 import { onInterrupt } from './interrupt.js';
-import type { CommonArgs, ModelArgs } from './options.js';
-import {
-  CALIBRATION_TEXT,
-  COST_MODEL_TEXT,
-  integerBetween,
-  oneOf,
-  parseBindings,
-  parseBudget,
-  positiveInteger,
-  required,
-  text,
-  withCommon,
-  withModel,
-} from './options.js';
+import type { CommonArgs } from './options.js';
+import { integerBetween, oneOf, parseBudget, required, text, withCommon } from './options.js';
 import { Progress, commandLine, print, printError, printJson, printWarnings } from './output.js';
 import type { Best, PlanNews } from './planThread.js';
 import { planInWorker } from './planThread.js';
+import type { ProblemArgs } from './problemOptions.js';
+import { MOST_DEVICES, problemOptions, withProblem } from './problemOptions.js';
 import { deviceCounts, sweep } from './sweep.js';
 import { awaitOrStop, startThread } from './thread.js';
 
 type Args = CommonArgs &
-  ModelArgs & {
+  ProblemArgs & {
     model?: string;
     devices?: string;
-    cluster: string;
-    batch?: string;
     phase?: string;
-    precision: string;
-    stack: string;
-    calibration?: string;
-    costModel?: string;
-    objective: string;
     method: string;
     checkpoint?: string;
     budget: string;
@@ -78,8 +56,6 @@ const COMMANDS = [
   'clusters',
 ];
 
-/** More devices than any cluster has; tables per device stay small. */
-const MOST_DEVICES = 2 ** 20;
 /** Seeds are 32-bit. */
 const LARGEST_SEED = 2 ** 32 - 1;
 
@@ -87,25 +63,15 @@ export const planCommand: CommandModule<object, Args> = {
   command: '$0 [model]',
   describe: 'plan how to split a model over devices',
   builder: (argv) =>
-    withModel(withCommon(argv.positional('model', { type: 'string', describe: 'ONNX file' })))
+    withProblem(
+      withCommon(argv.positional('model', { type: 'string', describe: 'ONNX file' })),
+      '; or pareto: time against energy',
+    )
       .option('devices', {
         ...text('accelerators to plan for (required), or a range such as 256..4096'),
         alias: 'n',
       })
-      .option('cluster', text('preset (partition clusters lists them) or YAML file', 'h100-sxm'))
-      .option('batch', text('global batch in sequences; default about 4M tokens'))
       .option('phase', text('train or inference; default inference for graphs with a key-value cache'))
-      .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
-      .option('stack', text(`stack profile: ${STACKS.join(', ')}, or a YAML file`, DEFAULT_STACK))
-      .option('calibration', text(CALIBRATION_TEXT))
-      .option('cost-model', text(COST_MODEL_TEXT))
-      .option(
-        'objective',
-        text(
-          'time, energy, cost, utilisation, or weights: time=0.7,energy=0.3; or pareto: time against energy',
-          'time',
-        ),
-      )
       .option('method', text(`search method: ${METHODS.join(', ')}`, 'auto'))
       .option(
         'checkpoint',
@@ -186,22 +152,10 @@ async function pareto(args: Args): Promise<void> {
 function requestOf(args: Args): PlanRequest {
   const modelPath = required(args.model, 'a model', USAGE);
   if (args.devices === undefined) throw noDevices(modelPath);
-  parseObjective(args.objective);
-  if (args.costModel !== undefined) costModelByName(args.costModel);
   return {
+    ...problemOptions(args, args.devices),
     modelPath,
-    devices: integerBetween(args.devices, '--devices', 1, MOST_DEVICES),
-    cluster: args.cluster,
-    batch: positiveInteger(args.batch, '--batch'),
-    seq: positiveInteger(args.seq, '--seq'),
-    bind: parseBindings(args.bind),
     phase: args.phase === undefined ? undefined : oneOf(args.phase, PHASES, '--phase'),
-    stack: args.stack,
-    calibration: args.calibration,
-    costModel: args.costModel,
-    precision: oneOf(args.precision, PRECISIONS, '--precision'),
-    objective: args.objective,
-    strict: args.strict,
     method: oneOf(args.method, methodNames(), '--method'),
     checkpoint: args.checkpoint,
     budget: parseBudget(args.budget),
