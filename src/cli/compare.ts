@@ -124,7 +124,7 @@ export const compareCommand: CommandModule<object, Args> = {
     const comparison = comparisonOf(setting, request, runs);
     if (chart !== null) writeFileAtomic(args.chart!, drawn(chart, comparison, runs));
     release();
-    if (args.json) printJson({ ...comparison, chartPath: args.chart ?? null });
+    if (args.json) printJson({ ...comparison, runs: runs.map(toldRun), chartPath: args.chart ?? null });
     else {
       if (!args.quiet) printWarnings(comparison.warnings);
       print(compareTable(comparison));
@@ -132,6 +132,11 @@ export const compareCommand: CommandModule<object, Args> = {
     }
   },
 };
+
+/** A run as it is told: how it came to its plan. */
+function toldRun({ method, seed, by, value, curve }: CompareRun) {
+  return { method, seed, by, value, curve };
+}
 
 function drawn(kind: 'svg' | 'html', comparison: Comparison, runs: readonly CompareRun[]): string {
   return kind === 'svg' ? compareChart(comparison, runs) : comparePage(comparison, runs);

@@ -2,7 +2,14 @@
 import type { MemoryBreakdown, Plan, TimeBreakdown } from '../plan/types.js';
 import { oneLine } from '../util/errors.js';
 import { trillionText } from './explanationTable.js';
-import { formatBytes, formatPercent, formatSeconds, formatSi, formatTable } from '../util/format.js';
+import {
+  formatBytes,
+  formatPercent,
+  formatSeconds,
+  formatSi,
+  formatTable,
+  formatUsd,
+} from '../util/format.js';
 
 /** What the table says beside the plan itself. */
 export interface PlanRun {
@@ -86,7 +93,7 @@ function predictions(plan: Plan, run: PlanRun): string {
       ['memory', `peak ${formatBytes(p.peakMemoryBytes)} of ${formatBytes(p.memoryCapacityBytes)} a device`],
       [
         'energy',
-        `${formatSi(p.energyJoulesPerStep, 'J')} a step${p.costPerStep === null ? '' : `, ${p.costPerStep.toPrecision(3)} USD a step`}`,
+        `${formatSi(p.energyJoulesPerStep, 'J')} a step${p.costPerStep === null ? '' : `, ${formatUsd(p.costPerStep)} a step`}`,
       ],
       ...(p.perTrillionTokens === undefined
         ? []

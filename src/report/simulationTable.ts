@@ -2,7 +2,14 @@
 import type { TrillionTokens } from '../cost/energy.js';
 import type { MemoryBreakdown, PlanDegrees, TimeBreakdown } from '../plan/types.js';
 import { oneLine } from '../util/errors.js';
-import { formatBytes, formatPercent, formatSeconds, formatSi, formatTable } from '../util/format.js';
+import {
+  formatBytes,
+  formatPercent,
+  formatSeconds,
+  formatSi,
+  formatTable,
+  formatUsd,
+} from '../util/format.js';
 import type { ExplanationFacts } from './explanationTable.js';
 import { energyTable, rankTable, timeSplitTable, trillionText } from './explanationTable.js';
 import { intervalLine, memoryTable } from './planTable.js';
@@ -67,7 +74,7 @@ export function simulationTable(s: SimulationFacts, inFull = false): string {
       ],
       [
         'energy',
-        `${formatSi(s.energyJoulesPerStep, 'J')} a step${s.costPerStep === null ? '' : `, ${s.costPerStep.toPrecision(3)} USD a step`}`,
+        `${formatSi(s.energyJoulesPerStep, 'J')} a step${s.costPerStep === null ? '' : `, ${formatUsd(s.costPerStep)} a step`}`,
       ],
       ...(s.perTrillionTokens === null ? [] : [['a trillion tokens', trillionText(s.perTrillionTokens)]]),
       ['judge', s.faults.length === 0 ? 'sound' : s.faults.map((f) => oneLine(f, 200)).join('; ')],

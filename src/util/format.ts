@@ -24,6 +24,11 @@ export function formatSeconds(timeSec: number): string {
   return `${(timeSec * 1e6).toPrecision(3)} us`;
 }
 
+/** `0.0323 USD`, `1.69 k USD`. */
+export function formatUsd(value: number): string {
+  return value < 1000 ? `${Number(value.toPrecision(3))} USD` : `${formatSi(value)} USD`;
+}
+
 /** `12.3%` of a fraction. */
 export function formatPercent(fraction: number): string {
   return `${(fraction * 100).toFixed(1)}%`;

@@ -50,14 +50,14 @@ function hostsOf({ deviceCount, devicesPerHost }: HostGroup): number {
 /** Height of a host's mark, and the widest one, in units of the drawing. */
 const HOST = { height: 16, device: 9, gap: 4 };
 const MAP_WIDTH = 1120;
-/** Hosts above this number are drawn smaller. */
+/** More hosts than this are drawn smaller, fewer larger. */
 const ROOMY_HOSTS = 200;
 
 /** Every host a box, every device in it a slice in the colour of its stage; one path a stage keeps it small. */
 function groupMap(group: HostGroup, { stageOfDevice }: ClusterFacts, ranks: number): Markup {
   const { firstRank, deviceCount, devicesPerHost } = group;
   const hosts = hostsOf(group);
-  const scale = hosts > ROOMY_HOSTS ? Math.max(0.3, Math.sqrt(ROOMY_HOSTS / hosts)) : 1;
+  const scale = Math.min(3, Math.max(0.3, Math.sqrt(ROOMY_HOSTS / hosts)));
   const slice = Math.max(1, Math.min(HOST.device, 144 / devicesPerHost) * scale);
   const wide = slice * devicesPerHost;
   const gap = Math.max(1.5, HOST.gap * scale);

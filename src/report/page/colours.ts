@@ -9,15 +9,25 @@ export function stageColour(rank: number, ranks: number): string {
   return `hsl(${hue.toFixed(0)} 62% ${lightness}%)`;
 }
 
-const GROUP_HUE: Readonly<Record<TermGroup, readonly [hue: number, saturation: number]>> = {
-  compute: [212, 70],
-  communication: [24, 80],
-  other: [265, 18],
+/** Blue to green computes, yellow to red communicates, grey to violet does neither. Neighbours differ in lightness too. */
+const GROUP_COLOURS: Readonly<Record<TermGroup, readonly string[]>> = {
+  compute: [
+    '#2f6fbf',
+    '#63b3d9',
+    '#1f8a70',
+    '#8ccf9b',
+    '#3f51a3',
+    '#7fa3e0',
+    '#0f6b7a',
+    '#5fc4b8',
+    '#4c7f2a',
+  ],
+  communication: ['#e08a2c', '#c2407a', '#f0b860', '#a83232', '#e88aa8', '#d95f3b', '#8a5a1f', '#f2a07a'],
+  other: ['#7d8897', '#9a7bd0', '#5c6470', '#b9bfc9', '#c4b0e6'],
 };
 
-/** Colour of the i-th of `count` terms of a group. */
-export function termColour(group: TermGroup, i: number, count: number): string {
-  const [hue, saturation] = GROUP_HUE[group];
-  const lightness = 42 + (30 * i) / Math.max(1, count - 1 || 1);
-  return `hsl(${hue + 10 * (i % 3)} ${saturation}% ${lightness.toFixed(0)}%)`;
+/** Colour of the i-th term of a group. */
+export function termColour(group: TermGroup, i: number): string {
+  const colours = GROUP_COLOURS[group];
+  return colours[i % colours.length];
 }

@@ -8,12 +8,14 @@ import type { LayerGraph, LayerNode } from './facts.js';
 import type { Markup, Section } from './markup.js';
 import { html, tableBehind } from './markup.js';
 
-const NODE = { width: 172, height: 58 };
-/** Edges that skip more than this many nodes are many in odd graphs; so many are drawn, the heaviest first. */
+const NODE = { width: 184, height: 58 };
+/** Lines that carry less than this share of the heaviest line into the same box (masks, tables) are left out. */
+const LEAST_SHARE = 0.25;
+/** Lines of odd graphs are many; the heaviest are drawn. */
 const MOST_EDGES = 1200;
 
 export function layersSection({ nodes, edges }: LayerGraph, ranks: number): Section {
-  const drawn = [...edges].sort((a, b) => b.bytes - a.bytes).slice(0, MOST_EDGES);
+  const drawn = heavy(edges);
   return {
     id: 'layers',
     title: 'The layers',
@@ -21,7 +23,7 @@ export function layersSection({ nodes, edges }: LayerGraph, ranks: number): Sect
       <p>
         ${nodes.length} runs of equal layers, in the colour of the stage that holds them; lines are
         activations.
-        ${drawn.length < edges.length ? `The ${MOST_EDGES} heaviest of ${edges.length} are drawn.` : ''}
+        ${drawn.length < edges.length ? `${edges.length - drawn.length} lines that carry little (masks, tables) are left out.` : ''}
       </p>
       <div class="scroll graph" tabindex="0" role="region" aria-label="Layer graph, to be scrolled sideways">
         ${picture(nodes, drawn, ranks)}
@@ -49,6 +51,17 @@ export function layersSection({ nodes, edges }: LayerGraph, ranks: number): Sect
       )}
     `,
   };
+}
+
+/** The lines that are drawn, in model order: the heaviest into every box, and those that carry a good part of that. */
+function heavy(edges: LayerGraph['edges']): LayerGraph['edges'] {
+  const most = new Map<number, number>();
+  for (const { to, bytes } of edges) most.set(to, Math.max(bytes, most.get(to) ?? 0));
+  return [...edges]
+    .filter(({ to, bytes }) => bytes >= LEAST_SHARE * most.get(to)!)
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, MOST_EDGES)
+    .sort((a, b) => a.from - b.from || a.to - b.to);
 }
 
 function picture(nodes: LayerGraph['nodes'], edges: LayerGraph['edges'], ranks: number): Markup {
@@ -94,7 +107,7 @@ function box(node: LayerNode, x: number, y: number, ranks: number): Markup {
 }
 
 function segmentsOf({ first, last }: LayerNode): string {
-  return last - first === 1 ? `segment ${first}` : `${last - first} segments from ${first}`;
+  return last - first === 1 ? `segment ${first}` : `segments ${first}–${last - 1}`;
 }
 
 function kernelsOf({ kernels }: LayerNode): string {

@@ -128,7 +128,10 @@ function picture(
   const line = round(y(capacity));
   const text = `peak ${formatBytes(rank.peakBytes)} at ${formatSeconds(rank.peakAtSec)}`;
   return html`<figure>
-    <figcaption><b>stage ${r}</b> ${text}, ${formatPercent(rank.peakBytes / capacity)}</figcaption>
+    <figcaption>
+      <b>stage ${r}</b> ${formatBytes(rank.peakBytes)} (${formatPercent(rank.peakBytes / capacity)}) at
+      ${formatSeconds(rank.peakAtSec)}
+    </figcaption>
     <svg
       viewBox="0 -2 ${WIDTH} ${HEIGHT + 2}"
       preserveAspectRatio="none"

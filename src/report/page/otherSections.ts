@@ -1,7 +1,7 @@
 /** What stands at the end of a report: a comparison of methods, energy and carbon, and how it was all made. */
 import { ENERGY_TERMS } from '../../simulate/terms.js';
 import { oneLine } from '../../util/errors.js';
-import { formatPercent, formatSeconds, formatSi } from '../../util/format.js';
+import { formatPercent, formatSeconds, formatSi, formatUsd } from '../../util/format.js';
 import { compareChart } from '../compareChart.js';
 import { formatValue } from '../compareTable.js';
 import { barRows, legend } from './bars.js';
@@ -76,7 +76,7 @@ export function energySection({ plan, step, cluster }: ReportFacts): Section {
       'carbon a step',
       `${formatSi(kwh * cluster.carbonKgPerKwh * 1000, 'g')} CO2e, at ${cluster.carbonKgPerKwh} kg/kWh`,
     ],
-    ['cost a step', costPerStep === null ? 'no price is known' : `${costPerStep.toPrecision(3)} USD`],
+    ['cost a step', costPerStep === null ? 'no price is known' : formatUsd(costPerStep)],
     ...(perTrillionTokens === undefined
       ? []
       : ([
@@ -84,7 +84,7 @@ export function energySection({ plan, step, cluster }: ReportFacts): Section {
           ['carbon of 10^12 tokens', `${formatSi(perTrillionTokens.carbonKg * 1000, 'g')} CO2e`],
           [
             'price of 10^12 tokens',
-            perTrillionTokens.priceUsd === null ? 'not known' : `${formatSi(perTrillionTokens.priceUsd)} USD`,
+            perTrillionTokens.priceUsd === null ? 'not known' : formatUsd(perTrillionTokens.priceUsd),
           ],
         ] as [string, string][])),
     ['site', `PUE ${cluster.pue}`],
@@ -103,7 +103,7 @@ function energyParts(energy: NonNullable<ReportFacts['step']>['explanation']['en
   const shown = ENERGY_TERMS.filter(({ key }) => energy[key] > 5e-4 * energy.totalJoule);
   const parts = shown.map(({ key, label }, i) => ({
     label,
-    colour: label.startsWith('devices') ? termColour('compute', i, 4) : termColour('other', i - 4, 5),
+    colour: label.startsWith('devices') ? termColour('compute', i) : termColour('other', i),
     share: energy[key] / energy.totalJoule,
     text: `${formatSi(energy[key], 'J')}, ${formatPercent(energy[key] / energy.totalJoule)}`,
   }));
@@ -134,6 +134,7 @@ export function originSection({ plan, run, programVersion }: ReportFacts): Secti
     ...(run.date === null ? [] : ([['when', run.date]] as [string, string][])),
     ...(run.host === null ? [] : ([['where', run.host]] as [string, string][])),
     ['objective', plan.objective],
+    ['space', oneLine(plan.space, 400)],
     ['stack profile', plan.stack],
     ...(plan.calibration === undefined
       ? []

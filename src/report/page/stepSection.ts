@@ -51,7 +51,7 @@ function explained({ explanation, estimateSec }: StepFacts): Markup {
   const terms: Term[] = used.map(({ key, label, group }) => {
     const ofGroup = used.filter((t) => t.group === group);
     const at = ofGroup.findIndex((t) => t.key === key);
-    return { key, label, colour: termColour(group, at, ofGroup.length) };
+    return { key, label, colour: termColour(group, at) };
   });
   const parts = (time: TimeSplit): BarPart[] =>
     terms.map(({ key, label, colour }) => ({
@@ -84,7 +84,7 @@ function explained({ explanation, estimateSec }: StepFacts): Markup {
                 text: `${formatPercent(1 - time.bubble.exposedSec / estimateSec)} busy`,
               })),
             ),
-            '* ends last. Blue computes, orange communicates and nothing hides it, grey waits or keeps house.',
+            '* ends last. Blue and green compute, yellow and red communicate while nothing hides it, grey and violet wait or keep house.',
           )
         : figure('The step by what it does; the table below tells the same', stackedBar(parts(critical)), '')
     }
@@ -101,13 +101,15 @@ function termTable(
   rank: number | null,
 ): Markup {
   const cell = (sec: number): string => (sec > LEAST_SHARE * stepTimeSec ? formatSeconds(sec) : '–');
+  const share = (sec: number, colour: string): Markup | string =>
+    sec > LEAST_SHARE * stepTimeSec ? shareCell(sec / stepTimeSec, colour) : '–';
   return table(
     rank === null ? 'Terms of the step' : `Terms of stage ${rank}, which ends last`,
     ['term', 'time', 'share', 'hidden', ...(rank === null ? [] : ['mean of stages'])],
     terms.map(({ key, label, colour }) => [
       label,
       cell(critical[key].exposedSec),
-      shareCell(critical[key].exposedSec / stepTimeSec, colour),
+      share(critical[key].exposedSec, colour),
       cell(critical[key].hiddenSec),
       ...(rank === null ? [] : [cell(mean[key].exposedSec)]),
     ]),

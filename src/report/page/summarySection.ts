@@ -1,6 +1,5 @@
 /** What the plan is, what it is predicted to do, and how close that is to the best possible. */
-import { oneLine } from '../../util/errors.js';
-import { formatBytes, formatPercent, formatSeconds, formatSi } from '../../util/format.js';
+import { formatBytes, formatPercent, formatSeconds, formatSi, formatUsd } from '../../util/format.js';
 import { trillionText } from '../explanationTable.js';
 import { planDecisions } from '../planTable.js';
 import { stackedBar } from './bars.js';
@@ -66,8 +65,8 @@ function cards({ plan, stepTimeInterval }: ReportFacts): Markup[] {
     ),
     card(
       'Energy',
-      `${formatSi(p.energyJoulesPerStep, 'J')} a step`,
-      p.costPerStep === null ? 'no price is known' : `${p.costPerStep.toPrecision(3)} USD a step`,
+      formatSi(p.energyJoulesPerStep, 'J'),
+      `a step${p.costPerStep === null ? '; no price is known' : `, for ${formatUsd(p.costPerStep)}`}`,
     ),
     ...(p.perTrillionTokens === undefined
       ? []
@@ -82,17 +81,17 @@ function cards({ plan, stepTimeInterval }: ReportFacts): Markup[] {
 }
 
 function tokensText(priceUsd: number | null, kwh: number): string {
-  return priceUsd === null ? `${formatSi(kwh)}Wh` : `${formatSi(priceUsd)} USD`;
+  return priceUsd === null ? formatSi(1000 * kwh, 'Wh') : formatUsd(priceUsd);
 }
 
 function boundText(lowerBoundSec: number, stepTimeSec: number, isBest: boolean): string {
   if (isBest) return 'best possible';
-  return lowerBoundSec > 0 ? `within ${formatPercent(stepTimeSec / lowerBoundSec - 1)}` : 'no bound';
+  return lowerBoundSec > 0 ? `+${formatPercent(stepTimeSec / lowerBoundSec - 1)}` : 'no bound';
 }
 
-function boundWords({ lowerBoundSec, planBoundSec, optimalInSpace, space }: ReportFacts['plan']): string {
-  const whole = optimalInSpace ? 'every plan of the space was looked at' : oneLine(space, 200);
-  return `no plan is below ${formatSeconds(lowerBoundSec)}, none of these degrees below ${formatSeconds(planBoundSec)}; ${whole}`;
+function boundWords({ lowerBoundSec, planBoundSec, optimalInSpace }: ReportFacts['plan']): string {
+  const whole = optimalInSpace ? '; every plan of the space was looked at' : '';
+  return `no plan is below ${formatSeconds(lowerBoundSec)}, none of these degrees below ${formatSeconds(planBoundSec)}${whole}`;
 }
 
 /** The step as a bar, with the bounds marked on it. */

@@ -76,10 +76,9 @@ export function timelineSection({ plan }: ReportFacts, step: StepFacts): Section
       <p id="timeline-tip" class="tip" aria-live="polite">Point at an interval to see what it is.</p>
       <noscript><p>The time line is drawn by a script, which this browser does not run.</p></noscript>
       ${legend([
-        ...WORK.filter(
-          (work, i) =>
-            seen.has(i) && WORK.findIndex((w) => w.colour === work.colour) === firstSeen(work.colour, seen),
-        ).map(({ colour }) => ({ label: labelsOf(colour, seen), colour })),
+        ...[...new Set(WORK.map((work) => work.colour))]
+          .map((colour) => ({ label: labelsOf(colour, seen), colour }))
+          .filter(({ label: text }) => text !== ''),
         ...(waits ? [{ label: 'collective that a task waits for', colour: COLLECTIVE_COLOUR }] : []),
       ])}
       ${tableBehind(
@@ -98,12 +97,7 @@ export function timelineSection({ plan }: ReportFacts, step: StepFacts): Section
   };
 }
 
-/** First kind of work that has the colour. */
-function firstSeen(colour: string, seen: ReadonlySet<number>): number {
-  const first = WORK.findIndex((w, i) => w.colour === colour && seen.has(i));
-  return WORK.findIndex((w) => w.colour === WORK[first].colour);
-}
-
+/** The kinds of work of a colour that there are. */
 function labelsOf(colour: string, seen: ReadonlySet<number>): string {
   return WORK.filter((w, i) => w.colour === colour && seen.has(i))
     .map((w) => w.label)
