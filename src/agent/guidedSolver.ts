@@ -69,7 +69,12 @@ export function createGuidedSolver(
   source: PolicySource = SHIPPED,
 ): Solver {
   const name = source.kind === 'none' ? UNGUIDED : 'agent';
-  return { name, solve: (context) => solve(context, name, source, { ...DEFAULT_GUIDED, ...options }) };
+  const all = { ...DEFAULT_GUIDED, ...options };
+  return {
+    name,
+    solve: (context) =>
+      guideSearch(context, name, (walk) => policyTree(walk, source, all.policyTemperature), all),
+  };
 }
 
 export const guidedSolver: Solver = createGuidedSolver();
@@ -97,15 +102,20 @@ export function policyTree(
 
 const uniform: Rate = ({ mask }) => Float64Array.from(mask, (legal) => (legal === 1 ? 0 : -Infinity));
 
-function solve(
+/**
+ * The search with any guide.
+ *
+ * @param treeOf the decisions of the walk's space under the guide
+ */
+export function guideSearch(
   context: SearchContext,
   name: string,
-  source: PolicySource,
-  options: GuidedOptions,
+  treeOf: (walk: Walk) => PlanTree,
+  options: GuidedOptions = DEFAULT_GUIDED,
 ): SearchResult {
   const walk = new Walk(context, name);
   if (walk.space.meshes.length === 0) return walk.evaluator.result(true);
-  const tree = policyTree(walk, source, options.policyTemperature);
+  const tree = treeOf(walk);
   const proposals = propose(walk, tree, options, context.start);
   refine(walk, tree, options, improve(walk, proposals, options.polished));
   return walk.evaluator.result(false);
