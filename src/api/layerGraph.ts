@@ -1,6 +1,7 @@
 /** The layers of a plan as a small graph: runs of equal segments in the same virtual stage, and what flows between. */
 import type { Graph, Segmentation } from '../graph/index.js';
 import { TensorRole } from '../graph/types.js';
+import { isFloat } from '../model/dtype.js';
 import type { Block } from '../graph/types.js';
 import { RECOMPUTE_POLICIES } from '../parallel/recompute.js';
 import type { Candidate } from '../plan/types.js';
@@ -80,6 +81,12 @@ function weightsOf(graph: Graph, block: Block): number[] {
     .map((t) => graph.storage[t]);
 }
 
+/** Masks, positions and tables that are worked out once and read by every layer: no part of the flow. */
+function isAside(graph: Graph, t: number): boolean {
+  if (!isFloat(graph.tensorDtype[t]) || graph.tensorTriangular[t] === 1) return true;
+  return graph.phase === 'train' && graph.tensorNeedsGrad[t] === 0;
+}
+
 function edgesOf(
   graph: Graph,
   { blocks, blockStart, segmentCount }: Segmentation,
@@ -92,7 +99,7 @@ function edgesOf(
       const to = nodeOfSegment[s];
       for (const t of blocks[b].inputs) {
         const from = madeIn.get(t);
-        if (from === undefined || from === to) continue;
+        if (from === undefined || from === to || isAside(graph, t)) continue;
         const key = `${from} ${to}`;
         const edge = edges.get(key) ?? { from, to, bytes: 0, tensors: new Set<number>() };
         edges.set(key, edge);

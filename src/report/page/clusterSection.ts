@@ -31,22 +31,25 @@ export function clusterSection({ plan, cluster, step }: ReportFacts): Section {
       ${
         ranks === 1
           ? null
-          : legend(
-              Array.from({ length: ranks }, (_, r) => ({
-                label: `stage ${r}`,
-                colour: stageColour(r, ranks),
-              })),
-            )
+          : legend(shownStages(ranks).map((r) => ({ label: `stage ${r}`, colour: stageColour(r, ranks) })))
       }
       ${stageTable(cluster, ranks)} ${step === null ? null : trafficParts(cluster, step)}
     `,
   };
 }
 
+/** Stages that a legend names: all, or of many some that lie evenly apart, and the last. */
+function shownStages(ranks: number): number[] {
+  const apart = Math.ceil(ranks / MOST_NAMED);
+  return Array.from({ length: ranks }, (_, r) => r).filter((r) => r % apart === 0 || r === ranks - 1);
+}
+
 function hostsOf({ deviceCount, devicesPerHost }: HostGroup): number {
   return Math.ceil(deviceCount / devicesPerHost);
 }
 
+/** Stages in a legend. */
+const MOST_NAMED = 16;
 /** Height of a host's mark, and the widest one, in units of the drawing. */
 const HOST = { height: 16, device: 9, gap: 4 };
 const MAP_WIDTH = 1120;

@@ -9,8 +9,8 @@ import type { Markup, Section } from './markup.js';
 import { html, tableBehind } from './markup.js';
 
 const NODE = { width: 184, height: 58 };
-/** Lines that carry less than this share of the heaviest line into the same box (masks, tables) are left out. */
-const LEAST_SHARE = 0.25;
+/** Lines past a neighbour that carry less than this share of the heaviest into the same box are left out. */
+const LEAST_SHARE = 0.05;
 /** Lines of odd graphs are many; the heaviest are drawn. */
 const MOST_EDGES = 1200;
 
@@ -22,8 +22,8 @@ export function layersSection({ nodes, edges }: LayerGraph, ranks: number): Sect
     body: html`
       <p>
         ${nodes.length} runs of equal layers, in the colour of the stage that holds them; lines are
-        activations.
-        ${drawn.length < edges.length ? `${edges.length - drawn.length} lines that carry little (masks, tables) are left out.` : ''}
+        activations; masks and tables are not drawn.
+        ${drawn.length < edges.length ? `${edges.length - drawn.length} lines that carry little are left out.` : ''}
       </p>
       <div class="scroll graph" tabindex="0" role="region" aria-label="Layer graph, to be scrolled sideways">
         ${picture(nodes, drawn, ranks)}
@@ -53,12 +53,12 @@ export function layersSection({ nodes, edges }: LayerGraph, ranks: number): Sect
   };
 }
 
-/** The lines that are drawn, in model order: the heaviest into every box, and those that carry a good part of that. */
+/** The lines that are drawn, in model order: those between neighbours, and all that carry something. */
 function heavy(edges: LayerGraph['edges']): LayerGraph['edges'] {
   const most = new Map<number, number>();
   for (const { to, bytes } of edges) most.set(to, Math.max(bytes, most.get(to) ?? 0));
   return [...edges]
-    .filter(({ to, bytes }) => bytes >= LEAST_SHARE * most.get(to)!)
+    .filter(({ from, to, bytes }) => to === from + 1 || bytes >= LEAST_SHARE * most.get(to)!)
     .sort((a, b) => b.bytes - a.bytes)
     .slice(0, MOST_EDGES)
     .sort((a, b) => a.from - b.from || a.to - b.to);

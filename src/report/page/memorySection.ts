@@ -34,6 +34,8 @@ const STACK = [
 /** Steps of all pictures together, and of one at least and at most: what a page can carry and an eye can see. */
 const ALL_STEPS = 6000;
 const STEPS = { least: 60, most: 400 };
+/** Pictures that are seen at once. */
+const MOST_SHOWN = 16;
 /** Size that pictures are drawn at; they are stretched to the room there is. */
 const WIDTH = 300;
 const HEIGHT = 110;
@@ -71,7 +73,7 @@ export function memorySection({ plan, step }: ReportFacts): Section {
         step === null
           ? null
           : html`<h3>Over the step</h3>
-              <div class="multiples">${step.memory.ranks.map((rank, r) => picture(rank, r, step, held))}</div>
+              ${pictures(step, held)}
               <p class="note">
                 From left to right one step of ${formatSeconds(step.memory.stepTimeSec)}; the line at the top
                 is the device's memory.
@@ -98,6 +100,25 @@ function peakRow(
     text: formatBytes(m[key]),
   }));
   return { name: `stage ${r}`, parts, text: formatPercent(m.totalBytes / capacityBytes) };
+}
+
+/** All stages; of many the first ones, the fullest and the last, the others to be opened. */
+function pictures(step: StepFacts, held: readonly (typeof STACK)[number][]): Markup {
+  const { ranks } = step.memory;
+  const fullest = ranks.reduce((most, rank, r) => (rank.peakBytes > ranks[most].peakBytes ? r : most), 0);
+  const isShown = (r: number): boolean =>
+    ranks.length <= MOST_SHOWN || r < MOST_SHOWN - 2 || r === fullest || r === ranks.length - 1;
+  const drawn = (shown: boolean): Markup =>
+    html`<div class="multiples">
+      ${ranks.map((rank, r) => (isShown(r) === shown ? picture(rank, r, step, held) : null))}
+    </div>`;
+  const rest = ranks.filter((_, r) => !isShown(r)).length;
+  if (rest === 0) return drawn(true);
+  return html`${drawn(true)}
+    <details>
+      <summary>The other ${rest} stages</summary>
+      ${drawn(false)}
+    </details>`;
 }
 
 /** One stage: a picture of its own scale in time, and the same scale in bytes as all. */
