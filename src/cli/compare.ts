@@ -4,50 +4,28 @@ import type { CommandModule } from 'yargs';
 import type { CompareRequest, CompareRun, Comparison } from '../api/index.js';
 import {
   COMPARED_METHODS,
-  DEFAULT_STACK,
-  PRECISIONS,
-  STACKS,
-  costModelByName,
   compareChart,
   compareJobs,
   comparePage,
   compareTable,
   comparisonOf,
   methodNames,
-  parseObjective,
 } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
 import { formatSeconds } from '../util/format.js';
 import { compareInWorkers } from './compareThread.js';
 import { onInterrupt } from './interrupt.js';
-import type { CommonArgs, ModelArgs } from './options.js';
-import {
-  CALIBRATION_TEXT,
-  COST_MODEL_TEXT,
-  integerBetween,
-  oneOf,
-  parseBindings,
-  parseBudget,
-  positiveInteger,
-  required,
-  text,
-  withCommon,
-  withModel,
-} from './options.js';
+import type { CommonArgs } from './options.js';
+import { integerBetween, oneOf, parseBudget, required, text, withCommon } from './options.js';
 import { Progress, print, printJson, printWarnings } from './output.js';
+import type { ProblemArgs } from './problemOptions.js';
+import { problemOptions, withProblem } from './problemOptions.js';
 
 type Args = CommonArgs &
-  ModelArgs & {
+  ProblemArgs & {
     model?: string;
     devices?: string;
-    cluster: string;
-    batch?: string;
-    precision: string;
-    stack: string;
-    calibration?: string;
-    costModel?: string;
-    objective: string;
     methods: string;
     seeds: string;
     budget: string;
@@ -57,7 +35,6 @@ type Args = CommonArgs &
   };
 
 const USAGE = 'compare <model.onnx> --devices N';
-const MOST_DEVICES = 2 ** 20;
 const MOST_SEEDS = 1000;
 const MOST_THREADS = 64;
 
@@ -65,7 +42,7 @@ export const compareCommand: CommandModule<object, Args> = {
   command: 'compare [model]',
   describe: 'several methods, several seeds, one table: quality, evaluations, time',
   builder: (argv) =>
-    withModel(
+    withProblem(
       withCommon(
         argv.usage(`partition ${USAGE}`).positional('model', { type: 'string', describe: 'ONNX file' }),
       ),
@@ -84,13 +61,6 @@ export const compareCommand: CommandModule<object, Args> = {
         'by',
         text('what is held equal: evaluations, seconds or both; default what the budget is given in'),
       )
-      .option('cluster', text('preset (partition clusters lists them) or YAML file', 'h100-sxm'))
-      .option('batch', text('global batch in sequences; default about 4M tokens'))
-      .option('precision', text(`compute precision: ${PRECISIONS.join(', ')}`, 'bf16'))
-      .option('stack', text(`stack profile: ${STACKS.join(', ')}, or a YAML file`, DEFAULT_STACK))
-      .option('calibration', text(CALIBRATION_TEXT))
-      .option('cost-model', text(COST_MODEL_TEXT))
-      .option('objective', text('time, energy, cost, or weights: time=0.7,energy=0.3', 'time'))
       .option('chart', text('curves of the best plan so far: a file that ends in .svg or .html'))
       .option('threads', text('runs at the same time', '2'))
       .epilogue(
@@ -154,22 +124,10 @@ function chartKind(path: string): 'svg' | 'html' {
 function requestOf(args: Args): CompareRequest {
   const modelPath = required(args.model, 'a model', USAGE);
   const devices = required(args.devices, '--devices with the number of accelerators', USAGE);
-  parseObjective(args.objective);
-  if (args.costModel !== undefined) costModelByName(args.costModel);
   const seeds = integerBetween(args.seeds, '--seeds', 1, MOST_SEEDS);
   return {
+    ...problemOptions(args, devices),
     modelPath,
-    devices: integerBetween(devices, '--devices', 1, MOST_DEVICES),
-    cluster: args.cluster,
-    batch: positiveInteger(args.batch, '--batch'),
-    seq: positiveInteger(args.seq, '--seq'),
-    bind: parseBindings(args.bind),
-    stack: args.stack,
-    calibration: args.calibration,
-    costModel: args.costModel,
-    precision: oneOf(args.precision, PRECISIONS, '--precision'),
-    objective: args.objective,
-    strict: args.strict,
     methods: methodsOf(args.methods),
     seeds: Array.from({ length: seeds }, (_, i) => i + 1),
     ...amounts(args),
