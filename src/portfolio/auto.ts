@@ -3,7 +3,7 @@
  *
  * Under an evaluation budget every member gets its share of the evaluations, neither more nor less, and the random
  * stream that it would get if it ran alone with them: given the sum of its members' budgets the answer is never worse
- * than any of theirs. The last share, and what members leave over when they end early, goes to annealing from the best
+ * than any of theirs. The last share, and what members leave over when they end early, goes to a search from the best
  * plan so far. Under a time budget shares are of the time that is left, and what a member leaves goes to those after it.
  */
 import { annealSolver } from '../search/anneal.js';
@@ -20,9 +20,15 @@ export interface Member {
 /**
  * A solver that runs its members one after the other, goes on from the best result, and keeps the best of all.
  *
- * @param finishShare weight, among the members', of annealing from the best plan at the end
+ * @param finishShare weight, among the members', of the search from the best plan at the end
+ * @param finisher goes on from a plan that is known
  */
-export function portfolio(name: string, members: readonly Member[], finishShare = 0): Solver {
+export function portfolio(
+  name: string,
+  members: readonly Member[],
+  finishShare = 0,
+  finisher: Solver = annealSolver,
+): Solver {
   return {
     name,
     async solve(context: SearchContext): Promise<SearchResult> {
@@ -46,7 +52,7 @@ export function portfolio(name: string, members: readonly Member[], finishShare 
       }
       const { best } = run;
       if (best !== null && best.best !== null && !best.exhaustive)
-        await run.member(annealSolver, run.left(), best.best);
+        await run.member(finisher, run.left(), best.best);
       return run.result(name);
     },
   };

@@ -4,6 +4,7 @@
  * switched off are always among them: an agent that does not beat these is of no use.
  */
 import { UNGUIDED, unguidedSolver } from '../agent/guidedSolver.js';
+import { annealSolver } from '../search/anneal.js';
 import { lowerBoundSec } from '../search/bound.js';
 import { isTimeOnly } from '../search/objective.js';
 import { CLASSICAL_SOLVERS, EXTERNAL_SOLVERS } from '../search/registry.js';
@@ -20,7 +21,7 @@ import { AUTO_FINISH_SHARE, AUTO_MEMBERS, SOLVERS, solverByName } from './regist
 const TABLE_METHODS: readonly string[] = ['ilp'];
 const TABLE_CAP_SEC = 10;
 
-/** `auto` without its agents. */
+/** `auto` with annealing in the place of its agents. */
 export const AGENT_OFF = 'auto-no-agent';
 
 /** In every comparison, asked for or not. */
@@ -28,7 +29,7 @@ export const ALWAYS_COMPARED: readonly string[] = ['random', 'greedy', AGENT_OFF
 
 const agentOff: Solver = portfolio(
   AGENT_OFF,
-  AUTO_MEMBERS.filter((m) => isClassical(m.solver.name)),
+  AUTO_MEMBERS.map((m) => (isClassical(m.solver.name) ? m : { ...m, solver: annealSolver })),
   AUTO_FINISH_SHARE,
 );
 

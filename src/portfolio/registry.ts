@@ -6,7 +6,7 @@ import { createPolicySolver, policySolver } from '../agent/policySolver.js';
 import { createPpoSolver, ppoSolver } from '../agent/ppoSolver.js';
 import type { PolicySource } from '../agent/pretrained.js';
 import { sacSolver } from '../agent/sacSolver.js';
-import { annealSolver } from '../search/anneal.js';
+import { dynamicSolver } from '../search/dynamic.js';
 import { exhaustiveSolver } from '../search/exhaustive.js';
 import { CLASSICAL_SOLVERS, EXTERNAL_SOLVERS, solverByName as classicalByName } from '../search/registry.js';
 import type { Solver } from '../search/types.js';
@@ -15,20 +15,19 @@ import type { Member } from './auto.js';
 import { portfolio } from './auto.js';
 
 /**
- * Enumeration first, because it is soonest near the optimum and proves it on small spaces; then the pretrained policy,
- * which knows a good plan of most problems without a search; then annealing, which on large and uneven spaces finds
- * most with as many prices (measured on the suite). The rest anneals on from the best of the three.
+ * Enumeration first, because it is soonest near the optimum and proves it on small spaces; then dynamic programming, whose
+ * cuts for the whole pipeline pay on unlike devices; then the agent. A second search of the agent goes on from the best.
  */
 export const AUTO_MEMBERS: readonly Member[] = [
-  { solver: exhaustiveSolver, share: 0.2, leastSec: 0 },
-  { solver: policySolver, share: 0.06, leastSec: 0.5 },
-  { solver: annealSolver, share: 0.54, leastSec: 0 },
+  { solver: exhaustiveSolver, share: 0.15, leastSec: 0 },
+  { solver: dynamicSolver, share: 0.15, leastSec: 0 },
+  { solver: guidedSolver, share: 0.4, leastSec: 0.1 },
 ];
 
-/** Share, beside the members', of annealing from the best plan. */
-export const AUTO_FINISH_SHARE = 0.2;
+/** Share, beside the members', of the search from the best plan. */
+export const AUTO_FINISH_SHARE = 0.3;
 
-export const autoSolver: Solver = portfolio('auto', AUTO_MEMBERS, AUTO_FINISH_SHARE);
+export const autoSolver: Solver = portfolio('auto', AUTO_MEMBERS, AUTO_FINISH_SHARE, guidedSolver);
 
 export const SOLVERS: readonly Solver[] = [
   autoSolver,
