@@ -58,7 +58,7 @@ export const accelerate: EmitTarget = {
     ].join('');
     return {
       files: [
-        { name: 'accelerate.yaml', content: header + stringify(document, { lineWidth: 0 }) },
+        { name: 'accelerate.yaml', content: header + stringify(document, { lineWidth: 0, version: '1.1' }) },
         { name: 'accelerate.sh', content: script, executable: true },
       ],
       notExpressed: notes.all,

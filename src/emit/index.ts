@@ -6,9 +6,11 @@ import { jax } from './jax.js';
 import { kubernetes } from './kubernetes.js';
 import { maxtext } from './maxtext.js';
 import { megatron } from './megatron.js';
+import { onnx } from './onnx.js';
 import { rankfile } from './rankfile.js';
 import { shardy } from './shardy.js';
 import { slurm } from './slurm.js';
+import { torch } from './torch.js';
 import { torchtitan } from './torchtitan.js';
 import { registerEmitTarget } from './registry.js';
 
@@ -18,8 +20,10 @@ for (const target of [
   deepspeed,
   maxtext,
   accelerate,
+  torch,
   jax,
   shardy,
+  onnx,
   slurm,
   kubernetes,
   rankfile,

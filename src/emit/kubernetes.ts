@@ -43,7 +43,8 @@ export const kubernetes: EmitTarget = {
     const perHost = hosts.perHost || Math.max(...hosts.devices);
     const header = commented(headerLines(kubernetes, input, notes));
     const resource = RESOURCE[vendorOf(input) ?? 'nvidia'] ?? 'nvidia.com/gpu';
-    const yaml = (document: unknown): string => header + stringify(document, { lineWidth: 0 });
+    const yaml = (document: unknown): string =>
+      header + stringify(document, { lineWidth: 0, version: '1.1' });
     return {
       files: [
         { name: 'jobset.yaml', content: yaml(jobSet(hosts.devices.length, perHost, resource)) },

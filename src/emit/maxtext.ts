@@ -34,7 +34,7 @@ export const maxtext: EmitTarget = {
         'python3 -m maxtext.trainers.pre_train.train maxtext.yml run_name=NAME base_output_directory=DIR steps=N',
         ...unknown.map(([key]) => `and ${key}=..., which neither plan nor model says`),
       ]),
-      stringify({ base_config: 'base.yml', ...kept }, { lineWidth: 0 }),
+      stringify({ base_config: 'base.yml', ...kept }, { lineWidth: 0, version: '1.1' }),
     ].join('');
     return { files: [{ name: 'maxtext.yml', content }], notExpressed: notes.all };
   },
