@@ -29,6 +29,8 @@ export interface ContinuousSacOptions {
   readonly entropyTo: number;
   readonly targetShare: number;
   readonly maxGradientNorm: number;
+  /** Every so many steps the middle of the policy is tried, without noise. */
+  readonly greedyEvery: number;
   /** Units of each hidden layer. */
   readonly hidden: number;
 }
@@ -46,6 +48,7 @@ export const DEFAULT_CONTINUOUS_SAC: ContinuousSacOptions = {
   entropyTo: -4,
   targetShare: 0.02,
   maxGradientNorm: 5,
+  greedyEvery: 8,
   hidden: 48,
 };
 
@@ -217,7 +220,7 @@ export function trainContinuousSac(
       shown[steps] ??
       (memory.length < options.warmup
         ? Float32Array.from({ length: observation.stageCount }, () => random.next())
-        : policy.act(observation, random));
+        : policy.act(observation, steps % options.greedyEvery === 0 ? undefined : random));
     const step = environment.step(action);
     const next = step.terminated ? null : step.observation;
     const experience = { observation, action, reward: options.rewardScale * step.reward, next };

@@ -11,14 +11,14 @@ import { solverByName } from '../portfolio/index.js';
 import { paretoChart } from '../report/paretoChart.js';
 import type { ParetoFacts, ParetoPoint } from '../report/paretoTable.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
-import { frequencyFrontier } from '../simulate/frequency.js';
-import type { FrequencyPoint, Frontier } from '../simulate/frequency.js';
+import type { FrequencyPoint } from '../simulate/frequency.js';
 import { ClockLevels } from '../simulate/frequencyCurves.js';
 import type { Estimate, Simulator } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
 import { writeFileAtomic } from '../util/files.js';
 import { Random } from '../util/random.js';
-import { clocksOf, withFrequency } from './frequency.js';
+import type { ClockSchedules } from './frequency.js';
+import { clocksOf, schedulesBy, withFrequency } from './frequency.js';
 import { infeasibleError } from './infeasible.js';
 import type { PlanHooks, PlanRequest } from './plan.js';
 import { DEFAULT_BUDGET, planOf } from './plan.js';
@@ -70,6 +70,7 @@ export async function planPareto(request: PlanRequest, hooks: ParetoHooks): Prom
   const budget = request.budget ?? DEFAULT_BUDGET;
   const seed = request.seed ?? 0;
   const method = request.method ?? 'auto';
+  const clocks = request.clocks ?? 'exact';
   const stopped = hooks.stopped ?? (() => false);
   const solver = solverByName(method, request.checkpoint);
   const levels = new ClockLevels(problem.problem);
@@ -112,10 +113,13 @@ export async function planPareto(request: PlanRequest, hooks: ParetoHooks): Prom
   const chosen = archive.chosen();
   if (chosen.length === 0)
     throw new PartitionError('infeasible', 'interrupted before a plan was found', request.modelPath);
-  const all: { kept: Kept; frontier: Frontier | null }[] = [];
+  const all: { kept: Kept; frontier: ClockSchedules | null }[] = [];
   for (const [i, kept] of chosen.entries()) {
     hooks.onProgress?.(`clocks of plan ${i + 1} of ${chosen.length}`, null);
-    all.push({ kept, frontier: stopped() ? null : frequencyFrontier(levels, kept.candidate) });
+    all.push({
+      kept,
+      frontier: stopped() ? null : await schedulesBy(clocks, levels, kept.candidate, seed, true),
+    });
   }
   const schedulesOf = (x: (typeof all)[number]): readonly FrequencyPoint[] =>
     x.frontier?.schedules ?? [x.kept];
@@ -159,7 +163,7 @@ export function writeParetoFiles({ facts, plans }: ParetoReply, folder: string):
   return chart;
 }
 
-function noSlowdownOf(frontier: Frontier | null): ParetoFacts['plans'][number]['noSlowdown'] {
+function noSlowdownOf(frontier: ClockSchedules | null): ParetoFacts['plans'][number]['noSlowdown'] {
   if (frontier === null) return null;
   const { timeSec, energyJoule, boundJoule } = frontier.schedules[0];
   return { timeSec, energyJoule, boundJoule };

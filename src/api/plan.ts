@@ -13,12 +13,15 @@ import type { Candidate, Plan, PlanDegrees, TensorSharding } from '../plan/types
 import { validatePlan } from '../plan/validate.js';
 import { SOLVERS, solverByName } from '../portfolio/index.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
+import { ClockLevels } from '../simulate/frequencyCurves.js';
 import type { PlanProblem } from '../simulate/types.js';
 import { describeStrategy, roleName, tensorLayouts } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
 import { unwritable, writeFileAtomic } from '../util/files.js';
 import { Random } from '../util/random.js';
 import { stepTimeInterval } from '../validation/intervals.js';
+import type { ClockMethod } from './frequency.js';
+import { clocksOf, schedulesBy, withFrequency } from './frequency.js';
 import { infeasibleError } from './infeasible.js';
 import type { Problem, ProblemOptions } from './problem.js';
 import { createProblem } from './problem.js';
@@ -35,6 +38,8 @@ export interface PlanRequest extends ProblemOptions {
   readonly budget?: Budget;
   /** Default 0. */
   readonly seed?: number;
+  /** How clocks are worked out that cost no time; default: everything at full clock. */
+  readonly clocks?: ClockMethod | undefined;
   /** Keep every priced plan in this file. */
   readonly record?: string | undefined;
 }
@@ -83,6 +88,13 @@ export interface PlanSummary {
   readonly peakMemoryBytes: number;
   readonly memoryCapacityBytes: number;
   readonly energyJoulesPerStep: number;
+  /** What the plan's clocks by task save, by the engine; null: everything at full clock. */
+  readonly clocks: {
+    readonly stepTimeSec: number;
+    readonly energyJoulesPerStep: number;
+    readonly fullStepTimeSec: number;
+    readonly fullEnergyJoulesPerStep: number;
+  } | null;
   /** US dollars; null where the cluster has no price. */
   readonly costPerStep: number | null;
   /** Null where the model reads no tokens. */
@@ -160,7 +172,22 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   });
   const faults = validatePlan(plan, problem.model.graph, problem.cluster, problem.model.segmentation);
   if (faults.length > 0) throw new Error(`internal: the plan fails its own judge: ${faults[0]}`);
-  return { plan, evaluations: result.evaluations, wallSec: hooks.clock() - started };
+  const clocked =
+    request.clocks === undefined ? plan : await withClocks(request.clocks, problem, result.best, plan, hooks);
+  return { plan: clocked, evaluations: result.evaluations, wallSec: hooks.clock() - started };
+}
+
+async function withClocks(
+  method: ClockMethod,
+  { problem }: Problem,
+  best: Candidate,
+  plan: Plan,
+  hooks: PlanHooks,
+): Promise<Plan> {
+  hooks.onProgress?.(`clocks by task (${method})`, null);
+  const levels = new ClockLevels(problem);
+  const clocks = await schedulesBy(method, levels, best, plan.foundBy.seed, false);
+  return withFrequency(plan, clocksOf(levels, best, clocks, clocks.schedules[0]));
 }
 
 /** Time runs out early for a search by the clock whose best plan is as good as any plan can be. */
@@ -280,6 +307,12 @@ function checkFolder(folder: string): void {
   }
 }
 
+function clocksFacts({ frequency }: Plan): PlanSummary['clocks'] {
+  if (frequency === undefined) return null;
+  const { stepTimeSec, energyJoulesPerStep, fullStepTimeSec, fullEnergyJoulesPerStep } = frequency;
+  return { stepTimeSec, energyJoulesPerStep, fullStepTimeSec, fullEnergyJoulesPerStep };
+}
+
 export function summarize(
   { plan, evaluations, wallSec }: PlanReply,
   planPath: string,
@@ -318,6 +351,7 @@ export function summarize(
     peakMemoryBytes: p.peakMemoryBytes,
     memoryCapacityBytes: p.memoryCapacityBytes,
     energyJoulesPerStep: p.energyJoulesPerStep,
+    clocks: clocksFacts(plan),
     costPerStep: p.costPerStep,
     perTrillionTokens: p.perTrillionTokens ?? null,
     warnings: plan.warnings,

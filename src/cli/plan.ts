@@ -4,6 +4,7 @@ import { basename, dirname } from 'node:path';
 import type { CommandModule } from 'yargs';
 import type { ParetoReply, PlanRequest } from '../api/index.js';
 import {
+  CLOCK_METHODS,
   METHODS,
   methodNames,
   paretoTable,
@@ -37,6 +38,7 @@ type Args = CommonArgs &
     seed: string;
     out?: string;
     record?: string;
+    clocks?: string;
   };
 
 const PHASES = ['train', 'inference'] as const;
@@ -78,6 +80,12 @@ export const planCommand: CommandModule<object, Args> = {
         text('policy of partition train for --method agent, policy or ppo; default the one that ships'),
       )
       .option('budget', text('search budget: seconds (10s), evaluations (2000ev) or both', '10s'))
+      .option(
+        'clocks',
+        text(
+          `clocks by task that cost no time, written into the plan: ${CLOCK_METHODS.join(', ')} (min-cut of the critical path, by group of tasks, an agent); for pareto default exact`,
+        ),
+      )
       .option('seed', text('random seed', '0'))
       .option('out', text('output folder; default <model>.partition'))
       .option('record', text('keep every priced plan in this file, for partition replay'))
@@ -88,6 +96,7 @@ export const planCommand: CommandModule<object, Args> = {
           '  partition model.onnx --devices 1024 --cluster a100-80gb --batch 2048',
           '  partition model.onnx --devices 64 --bind batch=1 --bind seq=4096 --json',
           '  partition model.onnx --devices 64 --objective pareto              plans and clocks, time/energy',
+          '  partition model.onnx --devices 64 --clocks exact                  less energy in the same time',
           '  partition model.onnx --devices 256..4096                          the time/cost frontier',
           '  partition model.onnx --devices 64 --record search.jsonl           for partition replay',
           '  partition inspect model.onnx                                      what is in it',
@@ -161,6 +170,7 @@ function requestOf(args: Args): PlanRequest {
     budget: parseBudget(args.budget),
     seed: integerBetween(args.seed, '--seed', 0, LARGEST_SEED),
     record: args.record,
+    clocks: args.clocks === undefined ? undefined : oneOf(args.clocks, CLOCK_METHODS, '--clocks'),
   };
 }
 

@@ -18,11 +18,11 @@ export interface ParetoFacts {
     readonly degrees: string;
     readonly schedule: string;
     /**
-     * At full clock, and with the clocks that cost no time (which no clocks bring below `boundJoule`); null: these were not
+     * At full clock, and with the clocks that cost no time (which no clocks bring below `boundJoule`, where known); null: these were not
      * worked out.
      */
     readonly full: FrequencyPoint;
-    readonly noSlowdown: (FrequencyPoint & { readonly boundJoule: number }) | null;
+    readonly noSlowdown: (FrequencyPoint & { readonly boundJoule: number | null }) | null;
   }[];
   /** What no plan and clocks beat in both, fastest first. */
   readonly front: readonly ParetoPoint[];

@@ -95,12 +95,23 @@ function predictions(plan: Plan, run: PlanRun): string {
         'energy',
         `${formatSi(p.energyJoulesPerStep, 'J')} a step${p.costPerStep === null ? '' : `, ${formatUsd(p.costPerStep)} a step`}`,
       ],
+      ...clocksLine(plan),
       ...(p.perTrillionTokens === undefined
         ? []
         : [['a trillion tokens', trillionText(p.perTrillionTokens)]]),
     ],
     2,
   );
+}
+
+function clocksLine({ frequency }: Plan): [string, string][] {
+  if (frequency === undefined) return [];
+  const { stepTimeSec, fullStepTimeSec, energyJoulesPerStep, fullEnergyJoulesPerStep } = frequency;
+  const saved = formatPercent(1 - energyJoulesPerStep / fullEnergyJoulesPerStep);
+  const slower = formatPercent(Math.max(0, stepTimeSec / fullStepTimeSec - 1));
+  return [
+    ['clocks by task', `${formatSi(energyJoulesPerStep, 'J')} a step, ${saved} saved, ${slower} slower`],
+  ];
 }
 
 /** How sure a predicted step time is. */

@@ -315,6 +315,27 @@ export class StepModel {
     }
   }
 
+  /** How much later every task could start and the step be as long, seconds. */
+  slackOf(level: Uint8Array): Float64Array {
+    const { levels, sec } = this.curves;
+    const { arcSec, taskClass, taskCount, startNode, endNode, nodeCount } = this.graph;
+    const { earliest, latest, order, outStart, outArc, allTo } = this;
+    this.forward(level);
+    latest.fill(earliest[nodeCount - 1]);
+    const taskSec = (i: number): number => sec[taskClass[i] * levels + level[i]];
+    for (let n = nodeCount - 1; n >= 0; n--) {
+      const v = order[n];
+      for (let j = outStart[v]; j < outStart[v + 1]; j++) {
+        const a = outArc[j];
+        const length = a < arcSec.length ? arcSec[a] : taskSec(a - arcSec.length);
+        latest[v] = Math.min(latest[v], latest[allTo[a]] - length);
+      }
+    }
+    return Float64Array.from({ length: taskCount }, (_, i) =>
+      Math.max(0, latest[endNode[i]] - earliest[startNode[i]] - taskSec(i)),
+    );
+  }
+
   /** Fills `earliest`. */
   private forward(level: Uint8Array): void {
     const { earliest, order, outStart, outArc, allTo } = this;

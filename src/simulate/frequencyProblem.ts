@@ -157,6 +157,13 @@ export class ClassClocks {
   }
 }
 
+/** The lowest clock of the levels that is no lower than that one. */
+export function levelOfClock(clocks: readonly number[], clock: number): number {
+  let i = 0;
+  while (i + 1 < clocks.length && clocks[i + 1] >= clock) i++;
+  return i;
+}
+
 class StageCaps implements FrequencyProblem {
   readonly stages: number;
   readonly leastWatt: Float64Array;
@@ -209,8 +216,7 @@ class StageCaps implements FrequencyProblem {
   /** Place of a clock among the levels, between two of them as a rule. */
   private levelOf(clock: number): number {
     const { clocks } = this.levels;
-    let i = 0;
-    while (i + 1 < clocks.length && clocks[i + 1] >= clock) i++;
+    const i = levelOfClock(clocks, clock);
     if (i + 1 === clocks.length) return i;
     return i + Math.max(0, clocks[i] - clock) / (clocks[i] - clocks[i + 1]);
   }

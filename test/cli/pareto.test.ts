@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expectOneLine, expectValid, gpt2, partition, scratchFolder, start } from './support.js';
+import { expectOneLine, expectValid, gpt2, partition, root, scratchFolder, start } from './support.js';
 
 describe('the trade-off of time and energy', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   const folder = scratchFolder('pareto');
 
   it('is told, drawn and written as plans with clocks, as published', async () => {
@@ -54,6 +54,40 @@ describe('the trade-off of time and energy', function () {
     expect(stdout).to.match(/^time and energy of .*\n\nplan /);
     expect(stderr).to.match(/interrupted; best so far above, nothing was written\n$/);
     expect(existsSync(join(folder(), 'stopped'))).to.equal(false);
+  });
+
+  it('clocks of one plan are worked out exactly, by group or by an agent, and are in the plan', async () => {
+    const args = [gpt2, '--devices', '8', '--seq', '1024', '--batch', '8', '--method', 'all-pipeline'];
+    const plugin = ['--plugin', join(root, 'test/plugins/pipelines.js'), '--budget', '20ev'];
+    const joules = new Map<string, number>();
+    for (const way of ['exact', 'groups', 'sac']) {
+      const run = ['--clocks', way, '--out', way, '--json'];
+      const { code, stdout, stderr } = await partition([...args, ...plugin, ...run], folder());
+      expect(code, stderr).to.equal(0);
+      const summary = JSON.parse(stdout) as {
+        clocks: {
+          stepTimeSec: number;
+          fullStepTimeSec: number;
+          energyJoulesPerStep: number;
+          fullEnergyJoulesPerStep: number;
+        };
+      };
+      expectValid('plan-result', summary);
+      const { clocks } = summary;
+      expect(clocks.stepTimeSec).to.be.at.most(clocks.fullStepTimeSec * (1 + 1e-6));
+      expect(clocks.energyJoulesPerStep).to.be.below(clocks.fullEnergyJoulesPerStep);
+      joules.set(way, clocks.energyJoulesPerStep);
+      const plan = JSON.parse(readFileSync(join(folder(), way, 'plan.json'), 'utf8')) as {
+        frequency: { energyJoulesPerStep: number };
+      };
+      expectValid('plan', plan);
+      expect(plan.frequency.energyJoulesPerStep).to.equal(clocks.energyJoulesPerStep);
+    }
+    // Written levels of the frontier are within a percent of it; nothing else is below.
+    expect(joules.get('exact')).to.be.at.most(1.01 * joules.get('groups')!);
+    expect(joules.get('exact')).to.be.at.most(1.01 * joules.get('sac')!);
+    const wrong = [...args, ...plugin, '--clocks', 'fast'];
+    expectOneLine(await partition(wrong, folder()), 2, /--clocks: expected one of exact, groups, sac/);
   });
 
   it('is several searches, which one record cannot hold', async () => {
