@@ -13,9 +13,11 @@ import { planCommand } from './plan.js';
 import { replayCommand } from './replay.js';
 import { reportCommand } from './report.js';
 import { simulateCommand } from './simulate.js';
+import { splitCommand } from './split.js';
 import { trainCommand } from './train.js';
 import { validateCommand } from './validate.js';
 import { version } from '../util/version.js';
+import { verifyCommand } from './verify.js';
 import { whyCommand } from './why.js';
 import { zooCommand } from './zoo.js';
 
@@ -39,6 +41,8 @@ export async function run(args: readonly string[]): Promise<number> {
     .command(placeCommand)
     .command(whyCommand)
     .command(emitCommand)
+    .command(splitCommand)
+    .command(verifyCommand)
     .command(replayCommand)
     .command(reportCommand)
     .command(calibrateCommand)
@@ -79,7 +83,7 @@ export async function run(args: readonly string[]): Promise<number> {
 function nothingAsked(): PartitionError {
   return new PartitionError(
     'usage',
-    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, place, why, emit, replay, report, calibrate, train, validate, zoo, clusters',
+    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, place, why, emit, split, verify, replay, report, calibrate, train, validate, zoo, clusters',
     null,
     'partition --help explains, with examples',
   );

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { PartitionError } from '../../util/errors.js';
 import { fromHalf, toHalf } from './half.js';
 import type { ManifestPiece, SplitManifest } from './manifest.js';
-import type { Elements, Runtime, RuntimeTensor } from './runtime.js';
+import type { Elements } from './elements.js';
+import { isWide } from './elements.js';
+import type { Runtime, RuntimeTensor } from './runtime.js';
 
 export type Feeds = Readonly<Record<string, RuntimeTensor>>;
 
@@ -20,14 +22,19 @@ export async function runWhole(runtime: Runtime, path: string, feeds: Feeds): Pr
   }
 }
 
-/** The outputs of the whole, from its pieces. @param onPiece told after each sub-model, with how many there are */
+/**
+ * The outputs of the whole, from its pieces.
+ *
+ * @param onPiece told after each sub-model, with how many there are; false ends the run
+ * @returns null when it was ended
+ */
 export async function runSplit(
   runtime: Runtime,
   folder: string,
   manifest: SplitManifest,
   feeds: Feeds,
-  onPiece: (done: number, of: number) => void = () => undefined,
-): Promise<Feeds> {
+  onPiece: (done: number, of: number) => boolean = () => true,
+): Promise<Feeds | null> {
   const { tp } = manifest;
   // What each rank of each stage holds. Stages only see what is sent to them.
   const held = Array.from({ length: manifest.stages }, () =>
@@ -51,7 +58,7 @@ export async function runSplit(
         const values = held[step.stage][rank];
         const outputs = await runWhole(runtime, join(folder, piece.file), Object.fromEntries(values));
         for (const [name, tensor] of Object.entries(outputs)) values.set(name, tensor);
-        onPiece(++done, manifest.pieces.length);
+        if (!onPiece(++done, manifest.pieces.length)) return null;
       }
     } else if (step.kind === 'send') {
       for (let rank = 0; rank < tp; rank++)
@@ -59,7 +66,7 @@ export async function runSplit(
           held[step.toStage][rank].set(name, present(held[step.fromStage][rank], name, folder));
     } else {
       const parts = held[step.stage].map((values) => present(values, step.from, folder));
-      const joined = step.kind === 'allReduce' ? sumOf(parts) : gatherOf(parts, step.axis, step.blocks);
+      const joined = step.kind === 'allReduce' ? sumOf(parts) : gatherOf(parts, step.axis, step.part);
       for (const values of held[step.stage]) values.set(step.to, joined);
     }
   }
@@ -83,7 +90,7 @@ function present(values: ReadonlyMap<string, RuntimeTensor>, name: string, where
 export function sumOf(parts: readonly RuntimeTensor[]): RuntimeTensor {
   const [first] = parts;
   const data = first.data.slice() as Elements;
-  if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
+  if (isWide(data)) {
     for (const part of parts.slice(1))
       for (let i = 0; i < data.length; i++) data[i] += (part.data as BigInt64Array)[i];
     return { ...copyOf(first), data };
@@ -97,11 +104,11 @@ export function sumOf(parts: readonly RuntimeTensor[]): RuntimeTensor {
   return { ...copyOf(first), data };
 }
 
-/** Joins shards along an axis: in each of `blocks` runs, the parts by rank. */
-export function gatherOf(parts: readonly RuntimeTensor[], axis: number, blocks: number): RuntimeTensor {
+/** Joins shards along an axis: each has runs of `part` elements, the whole has, run by run, those of all ranks. */
+export function gatherOf(parts: readonly RuntimeTensor[], axis: number, part: number): RuntimeTensor {
   const [first] = parts;
   const dims = first.dims.map((d, k) => (k === axis ? d * parts.length : d));
-  let rows = blocks;
+  let rows = first.dims[axis] / part;
   for (let k = 0; k < axis; k++) rows *= first.dims[k];
   const run = rows === 0 ? 0 : first.data.length / rows;
   const Kind = first.data.constructor as new (length: number) => Elements;

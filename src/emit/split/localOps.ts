@@ -166,7 +166,6 @@ function resized(c: LocalContext): LocalForm | null {
   const at = out.axis - lead;
   if (at < 0) return AS_IT_IS;
   const element = target.elements[at];
-  if (typeof element !== 'number') return null;
   if (element === -1) return AS_IT_IS;
   // A copied size must be the size of the same cut.
   if (element === 0)

@@ -5,10 +5,12 @@
  */
 import { DType } from '../../model/index.js';
 import type { NodeProto, TensorProto } from '../../model/index.js';
+import { divideExact } from '../../ops/dim.js';
 import type { ValueType } from '../../ops/types.js';
 import { invariant } from '../../util/errors.js';
-import type { SplitFacts } from './facts.js';
+import type { SplitFacts, SymbolSizes } from './facts.js';
 import type { Collective, ProgramNode, Sharding, WeightSource } from './program.js';
+import { sameSharding } from './sharding.js';
 import { canShard } from './weights.js';
 
 /** How a value leaves the node that computes it. */
@@ -60,6 +62,7 @@ export class LocalValues {
   constructor(
     readonly facts: SplitFacts,
     readonly tp: number,
+    private readonly sizes: SymbolSizes,
     /** Runs a node that follows from weights alone so that its output is a shard; the shard's name, or `null`. */
     private readonly cutWeight: (
       n: number,
@@ -91,6 +94,17 @@ export class LocalValues {
     return this.made.get(name) ?? null;
   }
 
+  /** Whether all ranks hold the whole already, gathered or as it was computed. */
+  isWhole(name: string): boolean {
+    return this.made.get(name)?.form.kind === 'whole' || this.versions.has(versionKey(name, null));
+  }
+
+  /** Whether each rank has just its part of a value. */
+  isCut(name: string, sharding: Sharding): boolean {
+    const form = this.made.get(name)?.form;
+    return form?.kind === 'shard' && sameSharding(form.sharding, sharding);
+  }
+
   isWeight(name: string): boolean {
     const { initializers, producer, varies } = this.facts;
     const from = producer.get(name);
@@ -118,8 +132,17 @@ export class LocalValues {
   setShardType(local: string, name: string, { axis }: Sharding): void {
     const type = this.facts.type(name);
     if (type?.kind !== 'tensor' || type.shape === null) return void this.types.set(local, type);
-    const shape = type.shape.map((d, k) => (k === axis && typeof d === 'number' ? d / this.tp : d));
+    const shape = type.shape.map((d, k) => (k === axis ? (divideExact(d, this.tp) ?? d) : d));
     this.types.set(local, { ...type, shape });
+  }
+
+  /** Elements of one rank's part of one run. */
+  private partOf(name: string, { axis, blocks }: Sharding): number {
+    const type = this.facts.type(name);
+    const size = type?.kind === 'tensor' && type.shape !== null ? this.sizes.of(type.shape[axis]) : NaN;
+    const part = size / (blocks * this.tp);
+    invariant(Number.isInteger(part), `${name} is cut in parts of ${String(part)}`);
+    return part;
   }
 
   /** Name under which a value is whole on every rank. */
@@ -142,7 +165,8 @@ export class LocalValues {
     this.versions.set(key, name);
     const sharding = made.form.kind === 'shard' ? made.form.sharding : null;
     const kind = sharding === null ? 'allReduce' : 'allGather';
-    this.collectives.push({ kind, from: made.name, to: name, sharding, stage: made.stage });
+    const joined = sharding === null ? null : { axis: sharding.axis, part: this.partOf(name, sharding) };
+    this.collectives.push({ kind, from: made.name, to: name, joined, stage: made.stage });
     return name;
   }
 

@@ -31,8 +31,8 @@ export type ManifestStep =
   | { kind: 'send'; fromStage: number; toStage: number; tensors: string[] }
   /** The ranks of a stage add up their `from`; all get `to`. */
   | { kind: 'allReduce'; stage: number; from: string; to: string; op: 'sum' }
-  /** Joins the ranks' `from` along `axis`: block by block, in each the parts by rank. */
-  | { kind: 'allGather'; stage: number; from: string; to: string; axis: number; blocks: number };
+  /** Joins the ranks' `from` along `axis`: each rank has runs of `part` elements; `to` has, run by run, those of all ranks. */
+  | { kind: 'allGather'; stage: number; from: string; to: string; axis: number; part: number };
 
 export interface ManifestSharding {
   /** An initializer of the model. */

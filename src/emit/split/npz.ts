@@ -5,7 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { inflateRawSync } from 'node:zlib';
 import { PartitionError } from '../../util/errors.js';
-import type { Elements, RuntimeTensor } from './runtime.js';
+import { ELEMENT_TYPES, elementsOf } from './elements.js';
+import type { RuntimeTensor } from './runtime.js';
 
 const END_SIGNATURE = 0x06054b50;
 const ENTRY_SIGNATURE = 0x02014b50;
@@ -57,23 +58,6 @@ export function readNpz(path: string): Record<string, RuntimeTensor> {
   }
 }
 
-type Kind = readonly [type: string, array: new (buffer: ArrayBuffer) => Elements];
-
-const KINDS: ReadonlyMap<string, Kind> = new Map<string, Kind>([
-  ['<f4', ['float32', Float32Array]],
-  ['<f8', ['float64', Float64Array]],
-  ['<f2', ['float16', Uint16Array]],
-  ['|i1', ['int8', Int8Array]],
-  ['|u1', ['uint8', Uint8Array]],
-  ['|b1', ['bool', Uint8Array]],
-  ['<i2', ['int16', Int16Array]],
-  ['<u2', ['uint16', Uint16Array]],
-  ['<i4', ['int32', Int32Array]],
-  ['<u4', ['uint32', Uint32Array]],
-  ['<i8', ['int64', BigInt64Array]],
-  ['<u8', ['uint64', BigUint64Array]],
-]);
-
 function parseNpy(bytes: Buffer, name: string, path: string): RuntimeTensor {
   const fail = (message: string): never => {
     throw new PartitionError('input', `array "${name}": ${message}`, path);
@@ -84,7 +68,7 @@ function parseNpy(bytes: Buffer, name: string, path: string): RuntimeTensor {
   const length = isOld ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8);
   const header = bytes.toString('latin1', start, start + length);
   const descr = /'descr':\s*'([^']+)'/.exec(header)?.[1] ?? '';
-  const kind = KINDS.get(descr);
+  const kind = ELEMENT_TYPES.find((type) => type.numpy === descr);
   if (kind === undefined) return fail(`elements of kind '${descr}' are not supported`);
   if (/'fortran_order':\s*True/.test(header)) return fail('expected C order, found Fortran order');
   const shape = /'shape':\s*\(([^)]*)\)/.exec(header)?.[1] ?? '';
@@ -95,7 +79,7 @@ function parseNpy(bytes: Buffer, name: string, path: string): RuntimeTensor {
   const data = bytes.subarray(start + length);
   const copy = new ArrayBuffer(data.length);
   new Uint8Array(copy).set(data);
-  const elements = new kind[1](copy);
+  const elements = elementsOf(kind, copy);
   if (elements.length !== dims.reduce((a, b) => a * b, 1)) return fail('the data does not fill the shape');
-  return { type: kind[0], data: elements, dims };
+  return { type: kind.name, data: elements, dims };
 }

@@ -20,7 +20,7 @@ import type { Form } from './localValues.js';
 import { lookupRows } from './lookup.js';
 import type { Program, Sharding } from './program.js';
 import type { RuledNode } from './rules.js';
-import { isStatic, Rules } from './rules.js';
+import { isCuttable, Rules } from './rules.js';
 import { cutOf, sameSharding, shardingOf } from './sharding.js';
 import type { FactorCut } from './sharding.js';
 
@@ -61,7 +61,7 @@ class ParallelBuilder {
     private readonly tp: number,
   ) {
     this.rules = new Rules(facts, tp);
-    this.values = new LocalValues(facts, tp, (n, output, sharding, stage) =>
+    this.values = new LocalValues(facts, tp, this.rules.sizes, (n, output, sharding, stage) =>
       this.cutWeightNode(n, output, sharding, stage),
     );
   }
@@ -89,7 +89,8 @@ class ParallelBuilder {
   private cutOfInputs(n: number, ruled: RuledNode): FactorCut | null {
     const { proto } = this.facts.nodes[n];
     const arriving = proto.input.map((name): Sharding | null => {
-      const form = this.values.formOf(name)?.form;
+      // What was gathered for another reader is taken as it is: a residual stream is gathered once.
+      const form = this.values.isWhole(name) ? undefined : this.values.formOf(name)?.form;
       return form?.kind === 'shard' ? form.sharding : null;
     });
     let best: FactorCut | null = null;
@@ -163,13 +164,24 @@ class ParallelBuilder {
     const { proto } = this.facts.nodes[n];
     const shapeOf = (name: string | undefined): ReturnType<typeof tensorShape> =>
       tensorShape(this.facts.type(name ?? ''));
-    const static_ = isStatic(
-      ruled,
-      cut,
-      (i) => shapeOf(proto.input[i]),
-      (i) => shapeOf(proto.output[i]),
-    );
-    if (!static_ || rule.factors[cut.factor].size % (cut.inner * this.tp) !== 0) return null;
+    if (rule.factors[cut.factor].size % (cut.inner * this.tp) !== 0) return null;
+    const { sizes } = this.rules;
+    for (let i = 0; i < proto.input.length; i++) {
+      const sharding = shardingOf(rule, rule.inputs[i], cut);
+      const size = sharding === null ? 0 : shapeOf(proto.input[i])?.[sharding.axis];
+      if (sharding === null || (typeof size === 'number' && isCuttable(size, sharding, this.tp, sizes)))
+        continue;
+      // Only what is cut already can be cut along a dimension of unknown size.
+      if (!this.values.isCut(proto.input[i], sharding)) return null;
+    }
+    for (let o = 0; o < proto.output.length; o++) {
+      const sharding = shardingOf(rule, rule.outputs[o], cut);
+      if (
+        sharding !== null &&
+        !isCuttable(shapeOf(proto.output[o])?.[sharding.axis], sharding, this.tp, sizes)
+      )
+        return null;
+    }
     const isSum = rule.factors[cut.factor].kind === 'contraction';
     for (let o = 0; o < proto.output.length; o++) {
       if (proto.output[o] === '') continue;

@@ -37,8 +37,8 @@ export interface Collective {
   readonly from: string;
   /** The whole. */
   readonly to: string;
-  /** For allGather. */
-  readonly sharding: Sharding | null;
+  /** For allGather: along `axis` each rank has runs of `part` elements; the whole has, run by run, those of all ranks. */
+  readonly joined: { readonly axis: number; readonly part: number } | null;
   readonly stage: number;
 }
 

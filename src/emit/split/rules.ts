@@ -1,12 +1,12 @@
 /** Factor rules of a model's nodes for the splitter, and which way each value would best be cut. */
 import { factorsOf, workOf } from '../../ops/defaults.js';
-import type { FactorRule, KernelKind, OpInstance, Shape } from '../../ops/types.js';
+import { divideExact } from '../../ops/dim.js';
+import type { Dim, FactorRule, KernelKind, OpInstance } from '../../ops/types.js';
 import type { SplitFacts, SplitNode } from './facts.js';
 import { instanceOf, SymbolSizes } from './facts.js';
 import { mayRunOnShards } from './localOps.js';
 import type { Sharding } from './program.js';
-import { cutOf, fits, shardingOf } from './sharding.js';
-import type { FactorCut } from './sharding.js';
+import { cutOf, fits } from './sharding.js';
 
 /** A node that may run on shards. */
 export interface RuledNode {
@@ -16,7 +16,7 @@ export interface RuledNode {
 }
 
 export class Rules {
-  private readonly sizes = new SymbolSizes();
+  readonly sizes = new SymbolSizes();
   private readonly cache = new Map<number, RuledNode | null>();
   /** Per value: for some of its dimensions, the number of blocks that its readers would have it cut in. */
   private readonly wanted = new Map<string, Map<number, number>>();
@@ -97,19 +97,20 @@ export class Rules {
   }
 }
 
-/** Whether every tensor that has the factor has it in a dimension of known size: only those can be cut once for all. */
-export function isStatic(
-  ruled: RuledNode,
-  cut: FactorCut,
-  inputShape: (i: number) => Shape | null,
-  outputShape: (i: number) => Shape | null,
+/**
+ * Whether a dimension can be cut so for inputs of every size: its runs have the same length whatever the symbols stand for,
+ * as in `4*batch` cut in `batch` runs of 4.
+ */
+export function isCuttable(
+  dim: Dim | undefined,
+  { blocks }: Sharding,
+  tp: number,
+  sizes: SymbolSizes,
 ): boolean {
-  const fixed = (sharding: Sharding | null, shape: Shape | null): boolean =>
-    sharding === null || typeof shape?.[sharding.axis] === 'number';
-  const { rule, op } = ruled;
-  for (let i = 0; i < op.inputCount; i++)
-    if (!fixed(shardingOf(rule, rule.inputs[i], cut), inputShape(i))) return false;
-  for (let i = 0; i < op.outputCount; i++)
-    if (!fixed(shardingOf(rule, rule.outputs[i], cut), outputShape(i))) return false;
-  return true;
+  if (dim === undefined) return false;
+  if (typeof dim === 'number') return dim % (blocks * tp) === 0;
+  const run = sizes.of(dim) / blocks;
+  if (!Number.isInteger(run) || run % tp !== 0) return false;
+  const runs = divideExact(dim, run);
+  return runs !== null && sizes.of(runs) === blocks;
 }

@@ -7,19 +7,7 @@ import { dirname, join } from 'node:path';
 import { isExternal, parseExternal, readModel } from '../../model/index.js';
 import type { ModelProto } from '../../model/index.js';
 import { PartitionError, oneLine } from '../../util/errors.js';
-
-/** Elements as the runtime takes them: float16 as 16-bit patterns. */
-export type Elements =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | BigInt64Array
-  | BigUint64Array;
+import type { Elements } from './elements.js';
 
 export interface RuntimeTensor {
   /** The runtime's word: `float32`, `float16`, `int64`, `bool`, ... */

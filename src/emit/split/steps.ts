@@ -20,10 +20,10 @@ export function stepsOf({ pieces, after }: Schedule): ManifestStep[] {
       steps.push({ kind: 'send', fromStage, toStage: piece.stage, tensors });
     steps.push({ kind: 'run', stage: piece.stage, segment: segmentOf(pieces, i) });
     for (const name of piece.outputs) home.set(name, piece.stage);
-    for (const { kind, from, to, sharding, stage } of after[i]) {
+    for (const { kind, from, to, joined, stage } of after[i]) {
       home.set(to, stage);
       if (kind === 'allReduce') steps.push({ kind, stage, from, to, op: 'sum' });
-      else if (sharding !== null) steps.push({ kind, stage, from, to, ...sharding });
+      else if (joined !== null) steps.push({ kind, stage, from, to, ...joined });
     }
   });
   return steps;

@@ -1,0 +1,8 @@
+/** The splitting thread. */
+import type { SplitRequest, SplitSummary } from '../api/index.js';
+import { splitFile } from '../api/index.js';
+import { work } from './thread.js';
+
+await work<SplitRequest, number, SplitSummary | null>((request, tell, isStopped) =>
+  splitFile(request, { onProgress: tell, isStopped }),
+);

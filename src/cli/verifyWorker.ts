@@ -1,0 +1,8 @@
+/** The verifying thread. */
+import type { VerifyReply, VerifyRequest } from '../api/index.js';
+import { verifySplit } from '../api/index.js';
+import { work } from './thread.js';
+
+await work<VerifyRequest, string, VerifyReply | null>((request, tell, isStopped) =>
+  verifySplit(request, { onProgress: tell, isStopped }),
+);
