@@ -35,6 +35,8 @@ export { makeReport } from './report.js';
 export type { Report, ReportOptions, ReportSummary } from './report.js';
 export { replayRecord } from './replay.js';
 export type { ReplayOptions, ReplaySummary } from './replay.js';
+export { pictureFacts, terminalPicture } from '../report/terminalPicture.js';
+export type { PictureFacts, StageShare, TerminalStyle } from '../report/terminalPicture.js';
 export { replayTable } from '../report/replayTable.js';
 export { CALIBRATION_KINDS, calibrateFile } from './calibrate.js';
 export type { CalibrateRequest, CalibrationSummary } from './calibrate.js';

@@ -13,8 +13,12 @@ import type { Candidate, Plan, PlanDegrees, TensorSharding } from '../plan/types
 import { validatePlan } from '../plan/validate.js';
 import { SOLVERS, solverByName } from '../portfolio/index.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
+import { explain } from '../simulate/explain.js';
 import { ClockLevels } from '../simulate/frequencyCurves.js';
 import type { PlanProblem } from '../simulate/types.js';
+import { explanationFacts } from '../report/explanationTable.js';
+import { pictureFacts } from '../report/terminalPicture.js';
+import type { PictureFacts } from '../report/terminalPicture.js';
 import { describeStrategy, roleName, tensorLayouts } from '../strategy/index.js';
 import { PartitionError } from '../util/errors.js';
 import { unwritable, writeFileAtomic } from '../util/files.js';
@@ -54,6 +58,8 @@ export interface PlanHooks {
 /** A plan and how it was found. Plain data: crosses threads. */
 export interface PlanReply {
   readonly plan: Plan;
+  /** What every stage does with the step and its memory. */
+  readonly picture: PictureFacts;
   readonly evaluations: number;
   readonly wallSec: number;
 }
@@ -170,11 +176,12 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
     optimalInSpace: result.exhaustive,
     foundBy: { method, member: result.foundBy, seed, evaluations: result.evaluations },
   });
+  const picture = pictureOf(problem.problem, result.best);
   const faults = validatePlan(plan, problem.model.graph, problem.cluster, problem.model.segmentation);
   if (faults.length > 0) throw new Error(`internal: the plan fails its own judge: ${faults[0]}`);
   const clocked =
     request.clocks === undefined ? plan : await withClocks(request.clocks, problem, result.best, plan, hooks);
-  return { plan: clocked, evaluations: result.evaluations, wallSec: hooks.clock() - started };
+  return { plan: clocked, evaluations: result.evaluations, wallSec: hooks.clock() - started, picture };
 }
 
 async function withClocks(
@@ -188,6 +195,16 @@ async function withClocks(
   const levels = new ClockLevels(problem);
   const clocks = await schedulesBy(method, levels, best, plan.foundBy.seed, false);
   return withFrequency(plan, clocksOf(levels, best, clocks, clocks.schedules[0]));
+}
+
+function pictureOf(problem: PlanProblem, best: Candidate): PictureFacts {
+  const explanation = explain(problem, best);
+  const { ranks, estimate } = explanation;
+  return pictureFacts(
+    explanationFacts(explanation),
+    estimate.stepTimeSec,
+    ranks.map((r) => r.memory),
+  );
 }
 
 /** Time runs out early for a search by the clock whose best plan is as good as any plan can be. */

@@ -89,6 +89,7 @@ export const compareCommand: CommandModule<object, Args> = {
       done = count;
       progress.update(
         `${count} of ${jobs.length} runs done; ${run.method} took ${formatSeconds(run.wallSec)}`,
+        count / jobs.length,
       );
     }).finally(() => progress.done());
     const comparison = comparisonOf(setting, request, runs);

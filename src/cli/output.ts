@@ -55,6 +55,15 @@ export function printWarnings(warnings: readonly string[], limit = 8): void {
   if (warnings.length > limit) printError(`warning: ${warnings.length - limit} more; --json lists them`);
 }
 
+/** Below this share of the work nothing is foretold from it. */
+const TELLING_SHARE = 0.02;
+
+/** Seconds that are left, at the pace so far or until the time that was given is over; null where nobody knows. */
+export function remainingSec(elapsedSec: number, share: number | null, expectedSec: number): number | null {
+  if (share !== null && share > TELLING_SHARE) return (elapsedSec * (1 - Math.min(1, share))) / share;
+  return Number.isFinite(expectedSec) && expectedSec >= elapsedSec ? expectedSec - elapsedSec : null;
+}
+
 /** No status is shown of a command that is done within this time. */
 const QUIET_SEC = 1;
 /** Between two lines of a log; a terminal's one line is redrawn more often. */
@@ -70,16 +79,24 @@ export class Progress {
   private readonly live = process.stderr.isTTY;
   private readonly timer: NodeJS.Timeout | null;
   private status = '';
+  /** Share of the work that is done; null where nobody knows. */
+  private share: number | null = null;
   private logged = '';
   private loggedSec = -LOG_SEC;
   private shown = false;
 
-  constructor(quiet: boolean) {
+  /** @param expectedSec what the work may take, where that is known beforehand */
+  constructor(
+    quiet: boolean,
+    private readonly expectedSec = Infinity,
+  ) {
     this.timer = quiet ? null : setInterval(() => this.show(), REDRAW_MS).unref();
   }
 
-  update(status: string): void {
+  /** @param share of the work that is done, 0 to 1 */
+  update(status: string, share?: number): void {
     this.status = status;
+    this.share = share ?? null;
   }
 
   /** For work that leaves timers no turn: shows the status at once when it is due. */
@@ -98,7 +115,10 @@ export class Progress {
   private show(): void {
     const sec = (performance.now() - this.started) / 1000;
     if (sec < QUIET_SEC || this.status === '') return;
-    const line = oneLine(`${this.status} (${sec.toFixed(0)} s)`, 160);
+    const left = remainingSec(sec, this.share, this.expectedSec);
+    const time =
+      left === null ? `${sec.toFixed(0)} s` : `${sec.toFixed(0)} s, about ${left.toFixed(0)} s left`;
+    const line = oneLine(`${this.status} (${time})`, 160);
     if (this.live) writeAll(2, `\r\u001b[K${line}`);
     else if (this.status !== this.logged && sec >= this.loggedSec + LOG_SEC) {
       printError(line);

@@ -9,6 +9,7 @@ import {
   methodNames,
   paretoTable,
   planTable,
+  terminalPicture,
   writeParetoFiles,
   writePlanFiles,
 } from '../api/index.js';
@@ -25,6 +26,7 @@ import { planInWorker } from './planThread.js';
 import type { ProblemArgs } from './problemOptions.js';
 import { MOST_DEVICES, problemOptions, withProblem } from './problemOptions.js';
 import { deviceCounts, sweep } from './sweep.js';
+import { terminalStyle } from './terminal.js';
 import { awaitOrStop, startThread } from './thread.js';
 
 type Args = CommonArgs &
@@ -113,7 +115,7 @@ export const planCommand: CommandModule<object, Args> = {
       await sweep(request, counts, folder, args);
       return;
     }
-    const progress = new Progress(args.quiet);
+    const progress = new Progress(args.quiet, request.budget?.maxSec);
     let best: Best | null = null;
     const release = onInterrupt(() => {
       progress.done();
@@ -132,6 +134,7 @@ export const planCommand: CommandModule<object, Args> = {
     else {
       if (!args.quiet) printWarnings(summary.warnings);
       print(planTable(reply.plan, summary));
+      if (!args.quiet) print(`\n${terminalPicture(reply.picture, terminalStyle())}`);
     }
   },
 };

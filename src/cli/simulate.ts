@@ -1,8 +1,16 @@
 /** `partition simulate <model.onnx> <plan.json>`: prices a given plan and draws its time line. */
 import { basename, dirname, join } from 'node:path';
 import type { CommandModule } from 'yargs';
-import { CHAKRA_RANKS, encodePlan, frequencyTable, simulatePlan, simulationTable } from '../api/index.js';
-import type { ChakraRanks, Simulation } from '../api/index.js';
+import {
+  CHAKRA_RANKS,
+  encodePlan,
+  frequencyTable,
+  pictureFacts,
+  simulatePlan,
+  simulationTable,
+  terminalPicture,
+} from '../api/index.js';
+import type { ChakraRanks, Simulation, SimulationSummary } from '../api/index.js';
 import { oneLine } from '../util/errors.js';
 import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
 import type { CommonArgs, ModelArgs } from './options.js';
@@ -19,6 +27,7 @@ import {
 } from './options.js';
 import { onInterrupt } from './interrupt.js';
 import { print, printJson, printWarnings } from './output.js';
+import { terminalStyle } from './terminal.js';
 
 type Args = CommonArgs &
   ModelArgs & {
@@ -123,12 +132,17 @@ export const simulateCommand: CommandModule<object, Args> = {
     else {
       if (!args.quiet) printWarnings(result.summary.warnings);
       print(simulationTable(result.summary, args.explain));
+      if (!args.quiet) print(`\n${picture(result.summary)}`);
       if (result.summary.frequency !== null) print(frequencyTable(result.summary.frequency));
       if (chakra !== null)
         print(`execution traces: ${chakra.files} files, ${oneLine(chakra.prefix, 300)}.<rank>.et`);
     }
   },
 };
+
+function picture({ explanation, estimateSec, memoryPerRank }: SimulationSummary): string {
+  return terminalPicture(pictureFacts(explanation, estimateSec, memoryPerRank), terminalStyle());
+}
 
 /** Writes the execution traces as `<model>.<rank>.et`; what their names begin with, and how many there are. */
 function writeChakra(

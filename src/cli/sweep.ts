@@ -37,7 +37,9 @@ export async function sweep(
   for (const devices of counts) {
     const one: PlanRequest = { ...request, devices, ...(budget === undefined ? {} : { budget }) };
     try {
-      const reply = await planInWorker(one, (status) => progress.update(`${devices} devices: ${status}`));
+      const reply = await planInWorker(one, (status) =>
+        progress.update(`${devices} devices: ${status}`, counts.indexOf(devices) / counts.length),
+      );
       const summary = writePlanFiles(reply, one, join(folder, String(devices)), commandLine());
       entries.push({ devices, plan: summary, costPerStep: reply.plan.prediction.costPerStep, reason: null });
     } catch (e) {

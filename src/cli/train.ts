@@ -47,7 +47,9 @@ export const trainCommand: CommandModule<object, Args> = {
       { configPath: args.config ?? SHIPPED_TRAINING, out: args.out, resume: args.resume },
       (report, updates, backend) => {
         curve.push(report.bestReturn);
-        progress.update(status(report, updates, backend, curve));
+        // The pace of a run that goes on is not that of its updates so far.
+        const share = args.resume ? undefined : report.update / updates;
+        progress.update(status(report, updates, backend, curve), share);
       },
     );
     const { reply: summary, interrupted } = await awaitOrStop(thread).finally(() => progress.done());
