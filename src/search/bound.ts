@@ -1,21 +1,23 @@
 /**
- * Lower bounds on the step time. `lowerBoundSec` holds for EVERY plan of the stated space: the least, over all meshes
- * and microbatch sizes, of what no plan with those degrees can beat.
+ * Lower bounds on the step time. `lowerBoundSec` holds for EVERY plan of the stated space that fits: the least, over all decisions but
+ * the cuts, of what no plan with them can beat, worked out only as far as it can be the least.
  *
- * Per mesh and microbatch, with W the compute of one microbatch on all stages (no communication, nothing recomputed),
- * M microbatches and pp ranks, as derived in `simulate/bound`:
+ * 1. Of a mesh and microbatch from FLOP and the best matmul rate of the fastest device, which no shard exceeds.
+ * 2. Of the same from the cost tables: with W the forward and backward pass of one microbatch on all stages (collectives inside
+ *    layers as far as the stack exposes them, nothing recomputed), M microbatches and pp ranks, as derived in `simulate/bound`:
  *
  *     T >= W;   T >= M * (costliest segment);   T >= s W / (1 - (1 - s/M)^pp), or M W / pp where ranks may interleave
  *
- * W comes from the cost tables (the efficiency that this very shard reaches) where tables are built, else from the
- * model's FLOP at the best matmul rate of the fastest device, which no shard exceeds. All communication may hide.
+ * 3. With everything decided but ZeRO, then with ZeRO too: memory, recomputation, unlike ranks, gradient traffic, the optimizer
+ *    (`decidedBound`).
  */
 import { CONTEXT_EXCHANGES, contextFault } from '../parallel/context.js';
 import { deviceInJob, stackOn } from '../cost/stack.js';
 import { pipelineBoundSec } from '../simulate/bound.js';
 import type { PlanProblem } from '../simulate/types.js';
 import type { TableView } from '../simulate/table.js';
-import type { MeshDegrees } from './space.js';
+import { DecidedBound } from './decidedBound.js';
+import type { Decisions, MeshDegrees } from './space.js';
 import { PlanSpace } from './space.js';
 import { StageModel } from './stageModel.js';
 
@@ -50,7 +52,7 @@ export function enumerateCells(space: PlanSpace): Cell[] {
 
 /**
  * Bound of a cell from its cost tables: on a mixed cluster, as if all ran on the group that is fastest for it, and under
- * the exchange of a sequence's parts whose kernels are faster (which one that is depends on the shapes).
+ * the exchange of a sequence's parts that is faster (which one that is depends on the shapes).
  */
 export function tableBoundSec(problem: PlanProblem, model: StageModel, cell: Cell): number {
   const { mesh, microbatch } = cell;
@@ -60,10 +62,20 @@ export function tableBoundSec(problem: PlanProblem, model: StageModel, cell: Cel
   for (const contextExchange of CONTEXT_EXCHANGES) {
     if (contextFault(contextExchange, mesh.tp, mesh.cp, problem.contextHeads) !== null) continue;
     for (let group = 0; group < problem.cluster.groups.length; group++) {
-      const table: TableView = model.table({ ...mesh, microbatch, contextExchange }, group);
-      work = Math.min(work, table.computeSec[table.computeSec.length - 1]);
-      widest = Math.min(widest, table.widestSegmentSec);
-      share = Math.min(share, table.forwardShare);
+      const { forwardSec, backwardSec }: TableView = model.table(
+        { ...mesh, microbatch, contextExchange },
+        group,
+      );
+      const last = forwardSec.length - 1;
+      let costliest = 0;
+      for (let s = 0; s < last; s++) {
+        const forward = forwardSec[s + 1] - forwardSec[s];
+        const all = forward + backwardSec[s + 1] - backwardSec[s];
+        costliest = Math.max(costliest, all);
+        if (all > 0) share = Math.min(share, forward / all);
+      }
+      work = Math.min(work, forwardSec[last] + backwardSec[last]);
+      widest = Math.min(widest, costliest);
     }
   }
   return pipelineBound(problem, mesh, microbatch, work, widest, share);
@@ -101,30 +113,146 @@ export function pipelineBound(
 }
 
 /**
- * Lower bound on the step time of every plan of the space, seconds; Infinity when the space is empty.
+ * Lower bound on the step time of every plan of the space that fits, seconds; Infinity when there is none.
  *
- * The least table bound of all cells. Cells are visited by ascending peak bound, so that the visit ends when no cell to
- * come can lower it. Where the space has more tables than `maxTables` the least peak bound is all there is.
+ * Branch and bound: cells by ascending bound, then their decisions, first without the ZeRO stage and then with it
+ * (`DecidedBound`), as long as a bound is below the least that is fully decided. Where the space has more tables than `maxTables`
+ * the least peak bound is all there is; where the decisions are too many, the least bound of what was left open.
  */
 export function lowerBoundSec(problem: PlanProblem, maxTables = BOUND_TABLES): number {
-  const cells = enumerateCells(new PlanSpace(problem)).sort((a, b) => a.peakBoundSec - b.peakBoundSec);
-  if (cells.length === 0) return Infinity;
-  if (countTables(cells) * problem.cluster.groups.length > maxTables) return cells[0].peakBoundSec;
-  const model = new StageModel(problem);
-  let bound = Infinity;
-  for (const cell of cells) {
-    if (cell.peakBoundSec >= bound) break;
-    bound = Math.min(bound, Math.max(cell.peakBoundSec, tableBoundSec(problem, model, cell)));
-  }
+  let known = KNOWN.get(problem);
+  if (known === undefined) KNOWN.set(problem, (known = new Map<number, number>()));
+  let bound = known.get(maxTables);
+  if (bound === undefined) known.set(maxTables, (bound = findLowerBound(problem, maxTables)));
   return bound;
 }
 
-/** Different tables that the cells read, per device group. */
-function countTables(cells: readonly Cell[]): number {
-  const keys = new Set<string>();
-  for (const { mesh, microbatch } of cells)
-    keys.add([mesh.tp, mesh.cp, mesh.ep, mesh.etp, microbatch].join());
-  return keys.size;
+/** A problem is asked for its bound by its search, its plan and its reports. */
+const KNOWN = new WeakMap<PlanProblem, Map<number, number>>();
+
+function findLowerBound(problem: PlanProblem, maxTables: number): number {
+  const space = new PlanSpace(problem);
+  const cells = enumerateCells(space).sort((a, b) => a.peakBoundSec - b.peakBoundSec);
+  if (cells.length === 0) return Infinity;
+  const model = new StageModel(problem);
+  const open: { cell: Cell; boundSec: number }[] = [];
+  // Cells beyond the tables that may be built: none is below the first of them.
+  let closedSec = Infinity;
+  const tables = new Set<string>();
+  for (const cell of cells) {
+    tables.add(tableKey(cell));
+    if (tables.size * problem.cluster.groups.length > maxTables) {
+      closedSec = cell.peakBoundSec;
+      break;
+    }
+    open.push({ cell, boundSec: Math.max(cell.peakBoundSec, tableBoundSec(problem, model, cell)) });
+  }
+  open.sort((a, b) => a.boundSec - b.boundSec);
+  const search = new DecisionSearch(space, model);
+  const sharded: Sharded[] = [];
+  let pilots = 0;
+  for (const { cell, boundSec } of open) {
+    // What is left open counts with the bound of its cell, the least of all to come.
+    if (boundSec >= closedSec) break;
+    const first = sharded.length;
+    if (!search.shardings(cell, boundSec, closedSec, sharded)) {
+      closedSec = boundSec;
+      break;
+    }
+    // What the first cells come to rules most others out.
+    if (pilots >= PILOT_CELLS || sharded.length === first) continue;
+    pilots++;
+    closedSec = search.complete(leastOf(sharded, first), closedSec);
+  }
+  sharded.sort((a, b) => a.boundSec - b.boundSec);
+  for (const sharding of sharded) {
+    if (sharding.boundSec >= closedSec) break;
+    closedSec = search.complete(sharding, closedSec);
+  }
+  return ROUNDING * closedSec;
+}
+
+/** What of a cell its table depends on. */
+function tableKey({ mesh, microbatch }: Cell): string {
+  return [mesh.tp, mesh.cp, mesh.ep, mesh.etp, microbatch].join();
+}
+
+/** Decisions whose bound is worked out before the rest is left open: about a second. */
+const MOST_DECISIONS = 12_000;
+/** Share of them for shardings, before schedules and ZeRO are looked at. */
+const SHARDINGS_SHARE = 0.6;
+/** Cells of which the likeliest sharding is completed at once. */
+const PILOT_CELLS = 12;
+
+/** Decisions with schedule and ZeRO open. */
+interface Sharded {
+  readonly mesh: MeshDegrees;
+  readonly d: Decisions;
+  readonly boundSec: number;
+}
+
+/** Of the shardings from index `first` on. */
+function leastOf(sharded: readonly Sharded[], first: number): Sharded {
+  let least = sharded[first];
+  for (let i = first + 1; i < sharded.length; i++)
+    if (sharded[i].boundSec < least.boundSec) least = sharded[i];
+  return least;
+}
+
+class DecisionSearch {
+  private count = 0;
+  private readonly decided: DecidedBound;
+
+  constructor(
+    private readonly space: PlanSpace,
+    model: StageModel,
+  ) {
+    this.decided = new DecidedBound(space.problem, model);
+  }
+
+  /**
+   * Adds the shardings of a cell whose bound is below `leastSec`.
+   *
+   * @returns false when there have been too many
+   */
+  shardings({ mesh, microbatch }: Cell, cellSec: number, leastSec: number, into: Sharded[]): boolean {
+    const { space, decided } = this;
+    const { pp, tp, cp, ep, etp, dp } = mesh;
+    for (const contextExchange of space.contextExchanges(mesh))
+      for (const recompute of space.recomputes)
+        for (const axisOrder of space.axisOrders(mesh)) {
+          if (this.count++ >= SHARDINGS_SHARE * MOST_DECISIONS) return false;
+          const d: Decisions = {
+            ...{ dpReplicate: 1, dpShard: dp, tp, pp, vpp: 1, cp, ep, etp, zeroStage: 0, schedule: '1f1b' },
+            ...{ microbatch, axisOrder, contextExchange, recompute },
+          };
+          const boundSec = Math.max(cellSec, decided.boundSec(d, 'sharding', leastSec));
+          if (boundSec < leastSec) into.push({ mesh, d, boundSec });
+        }
+    return true;
+  }
+
+  /** The least bound of all that completes a sharding; `leastSec` when none is below, the sharding's own when there were too many. */
+  complete({ mesh, d: sharding, boundSec }: Sharded, leastSec: number): number {
+    const { space, decided } = this;
+    let least = leastSec;
+    const open: { d: Decisions; boundSec: number }[] = [];
+    for (const choice of space.schedules(mesh, sharding.microbatch)) {
+      if (this.count++ >= MOST_DECISIONS) return boundSec;
+      const d = { ...sharding, ...choice };
+      const scheduledSec = Math.max(boundSec, decided.boundSec(d, 'schedule', least));
+      if (scheduledSec < least) open.push({ d, boundSec: scheduledSec });
+    }
+    open.sort((a, b) => a.boundSec - b.boundSec);
+    for (const { d, boundSec: scheduledSec } of open)
+      for (const { zeroStage, dpShard } of space.zeros(mesh)) {
+        if (scheduledSec >= least) break;
+        if (this.count++ >= MOST_DECISIONS) return boundSec;
+        const full = { ...d, zeroStage, dpShard, dpReplicate: mesh.dp / dpShard };
+        least = Math.min(least, Math.max(scheduledSec, decided.boundSec(full, 'all', least)));
+      }
+    return least;
+  }
 }
 
 /** Best rate that any matmul sustains under the stack. */

@@ -26,7 +26,7 @@ describe('prices of random plans of real graphs', () => {
       const out = createEstimate();
       for (let i = 0; i < 200; i++) {
         const e = simulator.estimate(randomPlan(space, cutter, random), out);
-        expect(e.stepTimeSec).to.be.at.least(bound);
+        if (e.fits) expect(e.stepTimeSec).to.be.at.least(bound);
         expect(e.stepTimeSec).to.be.at.least(e.planBoundSec);
         const parts = Object.values(e.breakdown as unknown as Record<string, number>).reduce(
           (a, b) => a + b,

@@ -92,7 +92,7 @@ describe('physics of a price', () => {
           const step = estimate.stepTimeSec;
           expect(estimate.planBoundSec).to.be.at.most(step);
           expect(engine.run(plan).stepTimeSec).to.be.at.least(estimate.planBoundSec / ROUNDING);
-          expect(bound).to.be.at.most(step * ROUNDING);
+          if (estimate.fits) expect(bound).to.be.at.most(step * ROUNDING);
           const parts = Object.values(estimate.breakdown as unknown as Record<string, number>);
           for (const part of parts) expect(part).to.be.at.least(0);
           expect(parts.reduce((a, b) => a + b, 0) / step).to.be.closeTo(1, 1e-9);
