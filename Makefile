@@ -31,7 +31,7 @@ validate: build ## predictions against published measured runs, power against me
 calibrate: node_modules ## fit the shipped stack profiles to the shipped measured runs (3 minutes)
 	node --import tsx bench/calibrate.ts
 
-train: build ## train the policy that ships again, from src/data/training/plan-ppo.yaml (7 minutes)
+train: build ## train the policy that ships again, from src/data/training/plan-ppo.yaml (about 10 minutes)
 	@out=$$(mktemp -d); \
 	bin/partition train --out $$out/run && cp $$out/run/policy.json src/data/checkpoints/plan-ppo.json \
 	&& cp $$out/run/metrics.jsonl partitions/training-curve.jsonl && node --import tsx bench/training-curve.ts; \

@@ -48,7 +48,7 @@ export const DEFAULT_GUIDED: GuidedOptions = {
   redrawShare: 0.4,
   mostRedrawn: 3,
   recutShare: 0.05,
-  policyTemperature: 1,
+  policyTemperature: 2,
   hottest: 0.15,
   coldest: 0.002,
   cycles: 4,

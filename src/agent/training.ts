@@ -4,13 +4,14 @@
  * follow from the seed alone, so weights, moments and the number of updates done are all that going on needs.
  */
 import type { Candidate } from '../plan/types.js';
+import { annealSolver } from '../search/anneal.js';
 import { Cutter } from '../search/cutRules.js';
 import { Evaluator } from '../search/evaluator.js';
 import { exhaustiveSolver } from '../search/exhaustive.js';
 import { PriceMemo } from '../search/memo.js';
 import { randomPlan } from '../search/random.js';
 import { PlanSpace } from '../search/space.js';
-import type { SearchContext } from '../search/types.js';
+import type { SearchContext, SearchResult } from '../search/types.js';
 import { createSimulator } from '../simulate/estimate.js';
 import type { PlanProblem } from '../simulate/types.js';
 import { Random } from '../util/random.js';
@@ -243,10 +244,24 @@ export class PlanTrainer {
   }
 }
 
-/** The best plan that enumeration finds within its evaluations; null when none fits. */
+/** Of the teacher's evaluations, those that go to enumeration. */
+const ENUMERATION_SHARE = 0.4;
+
+/** The best plan that enumeration finds, and annealing from it; null when none fits. */
 function teach(context: SearchContext): { plan: Candidate; value: number } | null {
-  const result = exhaustiveSolver.solve(context) as { best: Candidate | null; value: number };
-  return result.best === null ? null : { plan: result.best, value: result.value };
+  const { maxEvaluations } = context.budget;
+  const part = (evaluations: number): SearchContext => ({
+    ...context,
+    budget: { maxEvaluations: Math.max(1, Math.floor(evaluations)), maxSec: Infinity },
+  });
+  const found = exhaustiveSolver.solve(part(ENUMERATION_SHARE * maxEvaluations)) as SearchResult;
+  if (found.exhaustive) return found.best === null ? null : { plan: found.best, value: found.value };
+  const left = part(maxEvaluations - found.evaluations);
+  const annealed = annealSolver.solve(
+    found.best === null ? left : { ...left, start: found.best },
+  ) as SearchResult;
+  const { best, value } = annealed.value < found.value ? annealed : found;
+  return best === null ? null : { plan: best, value };
 }
 
 const MEDIAN_OF = 9;

@@ -129,7 +129,8 @@ function pathsOf(out: string): Pick<TrainSummary, 'checkpointPath' | 'policyPath
   };
 }
 
-function settingsOf(c: TrainingConfig): ConstructorParameters<typeof PlanTrainer>[2] {
+/** A configuration as the trainer takes it. */
+export function settingsOf(c: TrainingConfig): ConstructorParameters<typeof PlanTrainer>[2] {
   const { seed, problems, updatesPerProblem, episodes, teacher, ppo } = c;
   return {
     seed,

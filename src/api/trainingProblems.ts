@@ -102,21 +102,29 @@ function drawCluster(family: ClusterFamily, random: Random): Cluster {
     return loadCluster(random.pick(family.names), Math.max(1, Math.round(devices)));
   }
   const mix = random.pick(family.mixes);
-  const hosts = mix.map(() => 2 ** Math.round(Math.log2(logUniform(family.hosts, random))));
+  const hosts = mix.map(() => hostCount(family.hosts, random));
   const total = hosts.reduce((a, b) => a + b, 0);
   const damaged = (): boolean => random.next() < family.damage;
-  const oversubscription = damaged()
-    ? { network: [{ name: 'spine', oversubscription: 2 ** (1 + random.int(3)) }] }
-    : {};
-  const groups = mix.map((preset, i) => ({
-    name: `${preset}-${i}`,
-    preset,
-    hosts: hosts[i],
-    ...oversubscription,
-  }));
-  const missing = damaged() ? [{ host: random.int(total), device: 0 }] : [];
+  const network = damaged() ? thinned(random) : [];
+  const groups = mix.map((preset, i) => ({ name: `${preset}-${i}`, preset, hosts: hosts[i], network }));
+  // A host in repair, or one of its devices.
+  const host = random.int(total);
+  const missing = damaged() ? [random.next() < 0.5 ? { host } : { host, device: 0 }] : [];
   const slow = damaged() ? [{ host: random.int(total), device: 1, factor: 0.6 + 0.35 * random.next() }] : [];
   return clusterOfDocument({ groups, missing, slow }, 'drawn');
+}
+
+/** Powers of two, and two in five whatever comes. */
+function hostCount(span: Span, random: Random): number {
+  const wanted = logUniform(span, random);
+  return random.next() < 0.4 ? Math.max(1, Math.round(wanted)) : 2 ** Math.round(Math.log2(wanted));
+}
+
+/** A network whose spine is oversubscribed, or one between hosts that is as slow as some are let. */
+function thinned(random: Random): object[] {
+  if (random.next() < 0.5) return [{ name: 'spine', oversubscription: 2 ** (1 + random.int(3)) }];
+  const [GBps, latencyUs] = [logUniform([1, 12], random), logUniform([10, 50], random)];
+  return ['rail', 'spine'].map((name) => ({ name, GBps, latencyUs }));
 }
 
 function pickWeighted<T extends { readonly weight: number }>(items: readonly T[], random: Random): T {
