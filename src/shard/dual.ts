@@ -1,0 +1,132 @@
+/**
+ * The dual bound: memory rows as prices (Lagrange multipliers), pairwise costs by message passing, both raised together.
+ * Prices follow the volume algorithm (Barahona and Anbil 2000): from the best prices so far along an average of the loads
+ * of recent choices, by Polyak's length. Every bound holds for every feasible choice, converged or not.
+ */
+import type { ShardCore } from './core.js';
+import { MessagePasser } from './messages.js';
+
+/** Weight of the newest choice in the average. */
+const NEWEST = 0.2;
+const FIRST_SHARE = 0.3;
+/** Steps without a better bound until they get shorter, and how much. */
+const PATIENCE = 8;
+const SHORTER = 0.7;
+const LONGER = 1.1;
+const WARM_UP_PASSES = 20;
+
+export class DualAscent {
+  /** No feasible choice costs less. */
+  bound = -Infinity;
+  /** Price per unit of usage of each row at which the bound was found. */
+  readonly price: Float64Array;
+  /** Choice that follows the last messages; it may overfill rows. */
+  readonly choice: Int32Array;
+  readonly messages: MessagePasser;
+  private readonly trial: Float64Array;
+  private readonly before: Float64Array;
+  private readonly direction: Float64Array;
+  private readonly short: Float64Array;
+  private share = FIRST_SHARE;
+  private worse = 0;
+  private steps = 0;
+
+  constructor(private readonly core: ShardCore) {
+    this.price = new Float64Array(core.rowCount);
+    this.trial = new Float64Array(core.rowCount);
+    this.before = new Float64Array(core.rowCount + 1);
+    this.direction = new Float64Array(core.rowCount);
+    this.short = new Float64Array(core.rowCount + 1);
+    this.choice = new Int32Array(core.count);
+    this.messages = new MessagePasser(core);
+  }
+
+  /**
+   * One pass of messages there and back, and one step of the prices.
+   *
+   * @param target cost that the bound aims at: of the best choice known, or a guess
+   */
+  step(target: number): void {
+    const { core, price, trial, direction, short, messages } = this;
+    for (let k = this.steps++ === 0 ? WARM_UP_PASSES : 0; k > 0; k--) {
+      messages.forward();
+      messages.backward();
+    }
+    messages.forward();
+    let found = messages.backward();
+    for (let r = 0; r < core.rowCount; r++) found -= trial[r] * core.capacity[r];
+    messages.decode(this.choice);
+    this.fillShort();
+    let along = 0;
+    let square = 0;
+    const newest = this.steps === 1 ? 1 : NEWEST;
+    const isBetter = found > this.bound;
+    if (isBetter) {
+      this.bound = found;
+      price.set(trial);
+    }
+    for (let r = 0; r < core.rowCount; r++) {
+      along += short[r] * direction[r];
+      direction[r] = newest * short[r] + (1 - newest) * direction[r];
+      if (price[r] > 0 || direction[r] > 0) square += direction[r] * direction[r];
+    }
+    if (isBetter) {
+      this.worse = 0;
+      if (along > 0) this.share *= LONGER;
+    } else if (++this.worse >= PATIENCE) {
+      this.share *= SHORTER;
+      this.worse = 0;
+    }
+    if (square === 0) return;
+    const room = Math.max(target - found, 1e-3 * Math.abs(target));
+    const factor = (this.share * room) / square;
+    for (let r = 0; r < core.rowCount; r++) trial[r] = Math.max(0, price[r] + factor * direction[r]);
+    this.charge(trial);
+  }
+
+  /** Goes back to the best prices, for a choice by them. */
+  settle(passes: number): void {
+    this.trial.set(this.price);
+    this.charge(this.trial);
+    for (let k = 0; k < passes; k++) {
+      this.messages.forward();
+      this.messages.backward();
+    }
+    this.messages.decode(this.choice);
+  }
+
+  /** Usage beyond capacity per row, negative below it, of the choice. */
+  private fillShort(): void {
+    const { core, short, choice } = this;
+    short.fill(0);
+    for (let i = 0; i < core.count; i++)
+      for (let g = core.segmentStart[i]; g < core.segmentStart[i + 1]; g++) {
+        const usage = core.usage[core.usageAt[g] + choice[i]];
+        short[core.rowBegin[g]] += usage;
+        short[core.rowEnd[g]] -= usage;
+      }
+    let load = 0;
+    for (let r = 0; r < core.rowCount; r++) {
+      load += short[r];
+      short[r] = load - core.capacity[r];
+    }
+  }
+
+  /** Puts prices into the variables' costs. */
+  private charge(price: Float64Array): void {
+    const { core, before } = this;
+    const { unary } = this.messages;
+    for (let r = 0; r < core.rowCount; r++) before[r + 1] = before[r] + price[r];
+    unary.set(core.cost);
+    for (let i = 0; i < core.count; i++) {
+      const from = core.start[i];
+      const size = core.start[i + 1] - from;
+      for (let g = core.segmentStart[i]; g < core.segmentStart[i + 1]; g++) {
+        const sum = before[core.rowEnd[g]] - before[core.rowBegin[g]];
+        if (sum <= 0) continue;
+        const at = core.usageAt[g];
+        for (let s = 0; s < size; s++) unary[from + s] += sum * core.usage[at + s];
+      }
+    }
+  }
+}
