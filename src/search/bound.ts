@@ -25,7 +25,7 @@ import { StageModel } from './stageModel.js';
 const ROUNDING = 1 - 1e-6;
 
 /** Tables a bound may build unless told otherwise (about a second of work). */
-export const BOUND_TABLES = 4096;
+export const BOUND_TABLES = 2500;
 
 /** A mesh and microbatch size with what no plan of them can beat. */
 export interface Cell {
@@ -134,19 +134,15 @@ function findLowerBound(problem: PlanProblem, maxTables: number): number {
   const space = new PlanSpace(problem);
   const cells = enumerateCells(space).sort((a, b) => a.peakBoundSec - b.peakBoundSec);
   if (cells.length === 0) return Infinity;
+  const tables = new Set(cells.map(tableKey)).size * problem.cluster.groups.length;
+  if (tables > maxTables) return cells[0].peakBoundSec;
   const model = new StageModel(problem);
-  const open: { cell: Cell; boundSec: number }[] = [];
-  // Cells beyond the tables that may be built: none is below the first of them.
+  const open = cells.map((cell) => ({
+    cell,
+    boundSec: Math.max(cell.peakBoundSec, tableBoundSec(problem, model, cell)),
+  }));
+  // Least bound of what is decided, or was left open.
   let closedSec = Infinity;
-  const tables = new Set<string>();
-  for (const cell of cells) {
-    tables.add(tableKey(cell));
-    if (tables.size * problem.cluster.groups.length > maxTables) {
-      closedSec = cell.peakBoundSec;
-      break;
-    }
-    open.push({ cell, boundSec: Math.max(cell.peakBoundSec, tableBoundSec(problem, model, cell)) });
-  }
   open.sort((a, b) => a.boundSec - b.boundSec);
   const search = new DecisionSearch(space, model);
   const sharded: Sharded[] = [];
