@@ -11,7 +11,7 @@ import { inferQ } from './duelling.js';
 import { DEFAULT_MULTI_AGENT, trainMultiAgent } from './multiAgent.js';
 import { PlanTask } from './planTask.js';
 import type { SolverTeacher } from './teachers.js';
-import { DEFAULT_TEACHERS, learnFrom, together } from './teachers.js';
+import { THOROUGH_TEACHERS, learnFrom, together } from './teachers.js';
 
 const TRAINING_SHARE = 0.8;
 /** Of the last episodes, in units of reward. */
@@ -24,7 +24,7 @@ const MOST_LOOKS_PER_PRICE = 40;
 /** A solver with its own settings; `[]` for teachers that start from random plans only. */
 export function createMadqnSolver(
   options: Partial<DqnOptions> = {},
-  teachers: readonly SolverTeacher[] = DEFAULT_TEACHERS,
+  teachers: readonly SolverTeacher[] = THOROUGH_TEACHERS,
 ): Solver {
   return {
     name: 'madqn',

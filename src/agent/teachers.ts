@@ -4,6 +4,7 @@ import { expertSolver } from '../search/expert.js';
 import { greedySolver } from '../search/greedy.js';
 import type { Candidate } from '../plan/types.js';
 import type { SearchContext, SearchResult, Solver } from '../search/types.js';
+import { policySolver } from './policySolver.js';
 
 export interface SolverTeacher {
   readonly solver: Solver;
@@ -11,12 +12,19 @@ export interface SolverTeacher {
   readonly share: number;
 }
 
-/** Rules first, which are nearly free, then a little local search. */
+/** Rules first, which are nearly free, then the policy that ships, then a little local search. */
 export const DEFAULT_TEACHERS: readonly SolverTeacher[] = [
   { solver: greedySolver, share: 0.02 },
   { solver: expertSolver, share: 0.03 },
+  { solver: policySolver, share: 0.03 },
   { solver: annealSolver, share: 0.1 },
 ];
+
+/** For who only improves plans: the better what it starts from, the better. */
+export const THOROUGH_TEACHERS: readonly SolverTeacher[] = DEFAULT_TEACHERS.map(({ solver, share }) => ({
+  solver,
+  share: solver === annealSolver ? 0.4 : share,
+}));
 
 export interface Lesson {
   /** Worst first. */
