@@ -10,20 +10,7 @@ import type { PlanProblem } from '../../src/simulate/types.js';
 import { Random } from '../../src/util/random.js';
 import { devicesPerStage } from '../../src/plan/candidate.js';
 import type { SyntheticOptions } from '../support/synthetic.js';
-import { randomCandidate, syntheticCandidate, syntheticProblem } from '../support/synthetic.js';
-
-/** A synthetic problem whose costs follow its devices. */
-function cappable(options: SyntheticOptions): PlanProblem {
-  const problem = syntheticProblem(options);
-  const { costs } = problem;
-  return {
-    ...problem,
-    costs: {
-      costs: (key) => costs.costs(key),
-      repriced: (cluster) => syntheticProblem({ ...options, cluster }).costs,
-    },
-  };
-}
+import { cappableProblem, randomCandidate, syntheticCandidate } from '../support/synthetic.js';
 
 function pipeline(problem: PlanProblem, given: Partial<Candidate>): Candidate {
   return syntheticCandidate(problem, { tp: 4, pp: 4, ...given });
@@ -31,11 +18,11 @@ function pipeline(problem: PlanProblem, given: Partial<Candidate>): Candidate {
 
 describe('frequency plans', () => {
   const options: SyntheticOptions = { layers: 30, spread: 0.1, devices: 16, globalBatch: 32 };
-  const problem = cappable(options);
+  const problem = cappableProblem(options);
 
   it('take the step of the engine and the joules of the meter at full clock, under every schedule', () => {
     const random = new Random(3);
-    const tied = cappable({ ...options, layers: 24, tied: true, devices: 64, globalBatch: 128 });
+    const tied = cappableProblem({ ...options, layers: 24, tied: true, devices: 64, globalBatch: 128 });
     const levels = new ClockLevels(tied, [1, 0.8]);
     const seen = new Set<string>();
     for (let i = 0; i < 60; i++) {
@@ -109,7 +96,7 @@ describe('frequency plans', () => {
     const clocks = [1, 0.9, 0.8, 0.7];
     const random = new Random(11);
     for (let trial = 0; trial < 6; trial++) {
-      const tiny = cappable({ layers: 7, spread: 0.6 * random.next(), devices: 2, globalBatch: 2 });
+      const tiny = cappableProblem({ layers: 7, spread: 0.6 * random.next(), devices: 2, globalBatch: 2 });
       const cut = 4 + random.int(2);
       const schedule = trial % 2 === 0 ? '1f1b' : 'gpipe';
       const stageStart = Int32Array.of(0, cut, 9);
@@ -144,7 +131,7 @@ describe('frequency plans', () => {
 
   it('take seconds for a deep pipeline of unlike stages with many microbatches', function () {
     this.timeout(30_000);
-    const large = cappable({ layers: 126, devices: 128, globalBatch: 1024, spread: 0.1 });
+    const large = cappableProblem({ layers: 126, devices: 128, globalBatch: 1024, spread: 0.1 });
     const c = syntheticCandidate(large, { tp: 1, pp: 16, dpReplicate: 1, dpShard: 8, microbatch: 1 });
     const frontier = frequencyFrontier(new ClockLevels(large), c);
     expect(frontier.graph.taskCount).to.equal(16 * 128 * 2);

@@ -3,27 +3,12 @@ import { agentCaps, NO_SLOWDOWN_WEIGHT } from '../../src/agent/capAgent.js';
 import { frequencyFrontier, StepModel } from '../../src/simulate/frequency.js';
 import { ClockLevels } from '../../src/simulate/frequencyCurves.js';
 import { TaskGroups } from '../../src/simulate/frequencyGroups.js';
-import type { PlanProblem } from '../../src/simulate/types.js';
 import { Random } from '../../src/util/random.js';
-import type { SyntheticOptions } from '../support/synthetic.js';
-import { syntheticCandidate, syntheticProblem } from '../support/synthetic.js';
-
-/** A synthetic problem whose costs follow its devices. */
-function cappable(options: SyntheticOptions): PlanProblem {
-  const problem = syntheticProblem(options);
-  const { costs } = problem;
-  return {
-    ...problem,
-    costs: {
-      costs: (key) => costs.costs(key),
-      repriced: (cluster) => syntheticProblem({ ...options, cluster }).costs,
-    },
-  };
-}
+import { cappableProblem, syntheticCandidate } from '../support/synthetic.js';
 
 describe('clocks by group of tasks', function () {
   this.timeout(60_000);
-  const problem = cappable({ layers: 30, spread: 0.1, devices: 16, globalBatch: 32 });
+  const problem = cappableProblem({ layers: 30, spread: 0.1, devices: 16, globalBatch: 32 });
   const levels = new ClockLevels(problem);
   const candidate = syntheticCandidate(problem, { tp: 4, pp: 4, schedule: '1f1b' });
   const frontier = frequencyFrontier(levels, candidate, 6);
@@ -93,9 +78,11 @@ describe('clocks by group of tasks', function () {
     const [first] = frontier.points;
     expect(frontier.schedules[0].boundJoule).to.be.closeTo(first.energyJoule, 1e-6 * first.energyJoule);
     // Beyond 512 tasks prices are rounded.
-    const long = cappable({ layers: 30, spread: 0.1, devices: 16, globalBatch: 512 });
+    const long = cappableProblem({ layers: 30, spread: 0.1, devices: 16, globalBatch: 512 });
     const many = frequencyFrontier(new ClockLevels(long), candidate, 4);
     expect(many.graph.taskCount).to.be.above(512);
-    for (const s of many.schedules) expect(s.energyJoule / s.boundJoule - 1).to.be.within(0, 5e-3);
+    expect(many.points[0].energyJoule / many.schedules[0].boundJoule - 1).to.be.within(0, 1e-3);
+    // One level for a whole task.
+    for (const s of many.schedules) expect(s.energyJoule / s.boundJoule - 1).to.be.within(0, 1e-2);
   });
 });

@@ -4,17 +4,10 @@ import { energyAt, frequencyFrontier } from '../../src/simulate/frequency.js';
 import { ClockLevels } from '../../src/simulate/frequencyCurves.js';
 import { ClassClocks, frequencyProblem } from '../../src/simulate/frequencyProblem.js';
 import { Random } from '../../src/util/random.js';
-import { syntheticCandidate, syntheticProblem } from '../support/synthetic.js';
+import { cappableProblem, syntheticCandidate } from '../support/synthetic.js';
 
 const options = { layers: 29, spread: 0.4, devices: 16, globalBatch: 32 };
-const plain = syntheticProblem(options);
-const problem = {
-  ...plain,
-  costs: {
-    costs: plain.costs.costs.bind(plain.costs),
-    repriced: (cluster: typeof plain.cluster) => syntheticProblem({ ...options, cluster }).costs,
-  },
-};
+const problem = cappableProblem(options);
 
 describe('caps that stay the same through a step', () => {
   const levels = new ClockLevels(problem);

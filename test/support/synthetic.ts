@@ -339,6 +339,19 @@ export function randomCandidate(problem: PlanProblem, random: Random): Candidate
   throw new Error('internal: no legal candidate found in 10000 tries');
 }
 
+/** A synthetic problem whose costs follow its devices, so that it can be priced at other clocks. */
+export function cappableProblem(options: SyntheticOptions): PlanProblem {
+  const problem = syntheticProblem(options);
+  const { costs } = problem;
+  return {
+    ...problem,
+    costs: {
+      costs: (key) => costs.costs(key),
+      repriced: (cluster) => syntheticProblem({ ...options, cluster }).costs,
+    },
+  };
+}
+
 function randomSchedule(pp: number, phase: Phase, random: Random): ScheduleKind {
   const x = random.next();
   if (x < 0.15) return 'gpipe';
