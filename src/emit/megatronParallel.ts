@@ -18,10 +18,10 @@ export function megatronParallel(input: EmitInput, notes: Notes): Argument[] {
     ['--context-parallel-size', cp],
   ];
   if (cp > 1) args.push(['--cp-comm-type', plan.contextExchange === 'all-to-all' ? 'a2a' : 'p2p']);
-  if (ep > 1 || etp !== tp) {
-    args.push(['--expert-model-parallel-size', ep]);
-    if (shapeOf(input)?.experts != null || ep > 1) args.push(['--expert-tensor-parallel-size', etp]);
-  }
+  const shape = shapeOf(input);
+  // Without the model, a plan that splits experts must have some.
+  if (shape === null ? ep * etp > 1 : shape.experts !== null)
+    args.push(['--expert-model-parallel-size', ep], ['--expert-tensor-parallel-size', etp]);
   if (isSequenceParallel(plan)) args.push(['--sequence-parallel']);
   if (pipelineIsInside(plan)) args.push(...rankOrder(plan, notes));
   return args;
@@ -58,7 +58,9 @@ function pipelineArguments(input: EmitInput, notes: Notes): Argument[] {
   if (layers === null) {
     notes.blocks(
       `${pp * vpp} stages of unknown layers`,
-      'the layers are not known without the model; give it with --model',
+      input.model === null
+        ? 'the layers are not known without the model; give it with --model'
+        : 'the model has no layers that could be dealt out',
     );
     return args;
   }

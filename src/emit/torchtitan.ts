@@ -172,7 +172,9 @@ function pipelineFields(input: EmitInput, notes: Notes): Record<string, TomlValu
   if (layers === null)
     notes.blocks(
       `${pp * vpp} stages of unknown layers`,
-      'give the model with --model; torchtitan would cut evenly',
+      input.model === null
+        ? 'the layers are not known without the model; give it with --model'
+        : 'the model has no layers that could be dealt out',
     );
   return {
     pipeline_parallel_degree: pp,
