@@ -1,9 +1,12 @@
 /** The command line: parses, dispatches, and turns every failure into one line and an exit code. */
+import type { CommandModule } from 'yargs';
 import yargs from 'yargs';
 import { EXIT_CODE, PartitionError, oneLine } from '../util/errors.js';
 import { calibrateCommand } from './calibrate.js';
 import { clustersCommand } from './clusters.js';
+import { commandNames, commandOf, commandTable } from './commandTable.js';
 import { compareCommand } from './compare.js';
+import { completionCommand } from './completion.js';
 import { emitCommand } from './emit.js';
 import { inspectCommand } from './inspect.js';
 import { printError } from './output.js';
@@ -16,10 +19,36 @@ import { simulateCommand } from './simulate.js';
 import { splitCommand } from './split.js';
 import { trainCommand } from './train.js';
 import { validateCommand } from './validate.js';
+import { nearNames } from '../util/near.js';
 import { version } from '../util/version.js';
 import { verifyCommand } from './verify.js';
 import { whyCommand } from './why.js';
 import { zooCommand } from './zoo.js';
+
+/** Every command, in the order of the help. */
+const COMMANDS: CommandModule[] = (
+  [
+    planCommand,
+    compareCommand,
+    inspectCommand,
+    simulateCommand,
+    placeCommand,
+    whyCommand,
+    emitCommand,
+    splitCommand,
+    verifyCommand,
+    replayCommand,
+    reportCommand,
+    calibrateCommand,
+    trainCommand,
+    validateCommand,
+    zooCommand,
+    clustersCommand,
+    completionCommand(() => COMMANDS),
+  ] as unknown[]
+).map((command) => command as CommandModule);
+
+const NAMES = commandNames(COMMANDS);
 
 /** Runs the program and ends the process with its exit code. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -34,22 +63,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .scriptName('partition')
     .locale('en')
     .usage('partition <model.onnx> --devices N\n\nPlans how to split a model over N accelerators.')
-    .command(planCommand)
-    .command(compareCommand)
-    .command(inspectCommand)
-    .command(simulateCommand)
-    .command(placeCommand)
-    .command(whyCommand)
-    .command(emitCommand)
-    .command(splitCommand)
-    .command(verifyCommand)
-    .command(replayCommand)
-    .command(reportCommand)
-    .command(calibrateCommand)
-    .command(trainCommand)
-    .command(validateCommand)
-    .command(zooCommand)
-    .command(clustersCommand)
+    .command(COMMANDS)
     .option('plugin', {
       type: 'string',
       array: true,
@@ -68,7 +82,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .showHelpOnFail(false)
     .fail((message: string | null, error: Error | undefined) => {
       if (error !== undefined && error.name !== 'YError') throw error;
-      throw usageError(error?.message ?? message ?? 'wrong usage');
+      throw usageError(error?.message ?? message ?? 'wrong usage', args);
     });
   try {
     if (args.length === 0) throw nothingAsked();
@@ -83,14 +97,14 @@ export async function run(args: readonly string[]): Promise<number> {
 function nothingAsked(): PartitionError {
   return new PartitionError(
     'usage',
-    'expected a model or a command: partition <model.onnx> --devices N, or compare, inspect, simulate, place, why, emit, split, verify, replay, report, calibrate, train, validate, zoo, clusters',
+    `expected a model or a command: partition <model.onnx> --devices N, or ${NAMES.join(', ')}`,
     null,
     'partition --help explains, with examples',
   );
 }
 
-/** The parser's complaint as one of ours. */
-function usageError(message: string): PartitionError {
+/** The parser's complaint as one of ours; a flag that is nearly one of the command's is asked after. */
+function usageError(message: string, args: readonly string[]): PartitionError {
   const argument = /^Unknown arguments?: (.*)$/s.exec(message);
   const lacking = /^Not enough arguments following: (.*)$/s.exec(message);
   const what =
@@ -99,7 +113,17 @@ function usageError(message: string): PartitionError {
       : lacking !== null
         ? `--${lacking[1]} needs a value`
         : message;
-  return new PartitionError('usage', what, null, 'partition --help shows the options');
+  const { name, options } = commandOf(commandTable(COMMANDS), args);
+  const [unknown = ''] = argument?.[1].split(', ') ?? [];
+  const near = nearNames(
+    unknown,
+    options.map((o) => o.name),
+  ).filter(() => args.some((word) => word.replace(/=.*$/s, '') === `--${unknown}`));
+  const hint =
+    near.length > 0
+      ? `did you mean ${near.map((n) => `--${n}`).join(' or ')}?`
+      : `partition ${name === null ? '' : `${name} `}--help shows the options`;
+  return new PartitionError('usage', what, null, hint);
 }
 
 /** One line on stderr; the exit code. */

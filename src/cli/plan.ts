@@ -51,6 +51,9 @@ const COMMANDS = [
   'simulate',
   'place',
   'why',
+  'emit',
+  'split',
+  'verify',
   'replay',
   'report',
   'calibrate',
@@ -58,6 +61,7 @@ const COMMANDS = [
   'validate',
   'zoo',
   'clusters',
+  'completion',
 ];
 
 /** Seeds are 32-bit. */
