@@ -1,7 +1,7 @@
 /**
  * Fits of a model's parameters to measurements: the mean absolute logarithm of predicted over measured is made small,
  * with a light pull towards what was believed before. Parameters that the samples cannot tell are left alone, and the
- * result says so.
+ * result says so; unless all are asked for.
  */
 import { minimize } from '../util/minimize.js';
 
@@ -16,8 +16,16 @@ export interface FitParameter {
 }
 
 export interface FitOptions {
-  /** Price of moving a parameter by a factor of e, in units of the error; default 0.002. */
+  /** Price of moving a parameter by one unit of `distance`, in units of the error; default 0.002. */
   readonly pull?: number;
+  /** How far a value is from its prior; default: factors of e, or shares of the range where the prior may be 0. */
+  readonly distance?: (value: number, prior: number, parameter: FitParameter) => number;
+  /** The error of a sample counts up to this; default: all of it. */
+  readonly errorCap?: number;
+  /** Figures that a fit can mean; default 4. */
+  readonly digits?: number;
+  /** Every parameter is fitted, whatever the samples can tell, and however little is gained; default false. */
+  readonly all?: boolean;
   readonly maxEvaluations?: number;
   /** Weight of each sample; default: all equal. */
   readonly weights?: ArrayLike<number>;
@@ -46,8 +54,6 @@ export interface Fit {
 const LEAST_INFLUENCE = 0.02;
 /** A number is fitted for every so many samples at most. */
 const SAMPLES_PER_NUMBER = 2;
-/** Figures that a fit can mean. */
-const DIGITS = 4;
 /** A fit must gain this share of the error, or nothing is changed. */
 const LEAST_GAIN = 0.005;
 
@@ -61,7 +67,7 @@ export function fitParameters(
   measured: ArrayLike<number>,
   options: FitOptions = {},
 ): Fit {
-  const { pull = 0.002, weights } = options;
+  const { pull = 0.002, distance = steps, errorCap = Infinity, digits = 4, all = false, weights } = options;
   const n = measured.length;
   const predicted = new Float64Array(n);
   let totalWeight = 0;
@@ -70,14 +76,15 @@ export function fitParameters(
   const errorOf = (values: readonly number[]): number => {
     predict(values, predicted);
     let sum = 0;
-    for (let i = 0; i < n; i++) sum += (weights?.[i] ?? 1) * logError(predicted[i], measured[i]);
+    for (let i = 0; i < n; i++)
+      sum += (weights?.[i] ?? 1) * Math.min(errorCap, logError(predicted[i], measured[i]));
     return sum / totalWeight;
   };
   const errorBefore = errorOf(parameters.map((p) => p.prior));
   const influence = parameters.map((p, i) =>
-    (p.lacking ?? null) === null ? influenceOf(p, i, priors, predict, n) : 0,
+    all ? Infinity : (p.lacking ?? null) === null ? influenceOf(p, i, priors, predict, n) : 0,
   );
-  const told = mostTelling(influence, Math.max(1, Math.floor(n / SAMPLES_PER_NUMBER)));
+  const told = mostTelling(influence, all ? Infinity : Math.max(1, Math.floor(n / SAMPLES_PER_NUMBER)));
   const lower = parameters.map((p, i) => (told[i] ? p.lower : priors[i]));
   const upper = parameters.map((p, i) => (told[i] ? p.upper : priors[i]));
   const pulled = (values: readonly number[]): number =>
@@ -86,10 +93,10 @@ export function fitParameters(
     maxEvaluations: options.maxEvaluations ?? 400 * (parameters.length + 1),
   });
   let values = found.x.map((v, i) =>
-    unmoved(v, priors[i]) ? parameters[i].prior : Number(v.toPrecision(DIGITS)),
+    !all && unmoved(v, priors[i]) ? parameters[i].prior : Number(v.toPrecision(digits)),
   );
   let errorAfter = errorOf(values);
-  const gained = errorAfter < errorBefore * (1 - LEAST_GAIN);
+  const gained = all || errorAfter < errorBefore * (1 - LEAST_GAIN);
   if (!gained) {
     values = parameters.map((p) => p.prior);
     errorAfter = errorBefore;
@@ -134,7 +141,7 @@ function logError(predicted: number, measured: number): number {
 }
 
 /** Steps of a parameter from its prior, in factors of e; shares whose prior may be 0 are measured against their range. */
-function distance(value: number, prior: number, { lower, upper }: FitParameter): number {
+function steps(value: number, prior: number, { lower, upper }: FitParameter): number {
   if (lower > 0) return Math.abs(Math.log(value / prior));
   return upper > 0 ? Math.abs(value - prior) / upper : 0;
 }

@@ -6,7 +6,7 @@
 import type { Overlay } from '../cluster/overlay.js';
 import { readStack, stackDocument } from '../cost/stack.js';
 import type { StackProfile } from '../cost/stack.js';
-import { minimize } from '../util/minimize.js';
+import { fitParameters } from './fit.js';
 import { plannedFits } from './fitPlan.js';
 import type { PlannedFit, PlannedNumber } from './fitPlan.js';
 import type { Predictor, Prepared } from './predict.js';
@@ -81,34 +81,30 @@ function fitOne(
   const sourceOf = runs.map((run) => sources.indexOf(groupOf(run.row.id)));
   const size = sources.map((_, s) => sourceOf.reduce((n, t) => n + (t === s ? 1 : 0), 0));
   const say = size.map((n) => Math.min(1, n / FULL_SAY_ROWS));
-  const allSay = say.reduce((a, b) => a + b, 0);
   let evaluations = 0;
-  const errorOf = (values: readonly number[]): number => {
+  const predict = (values: readonly number[], out: Float64Array): void => {
     const overlays = layOver(fixed, fit.numbers, values);
     const profiles = new Map(fit.stacks.map((name) => [name, profileUnder(name, overlays)]));
-    let sum = 0;
-    predictor.predictAll(runs, { stack: (name) => profiles.get(name)! }).forEach(({ stepTimeSec }, i) => {
-      const error = Math.abs(Math.log(stepTimeSec / measured[i]));
-      sum +=
-        Math.min(ERROR_CAP, Number.isNaN(error) ? ERROR_CAP : error) * (say[sourceOf[i]] / size[sourceOf[i]]);
-    });
+    predictor
+      .predictAll(runs, { stack: (name) => profiles.get(name)! })
+      .forEach(({ stepTimeSec }, i) => (out[i] = stepTimeSec));
     if (++evaluations % 25 === 0) onProgress(`fitting ${fit.stacks.join(', ')}: ${evaluations} tries`);
-    return sum / allSay;
   };
-  const pull = (values: readonly number[]): number =>
-    values.reduce((sum, v, i) => {
-      const { prior, lower, upper } = fit.numbers[i];
-      return sum + PULL * ((v - prior) / (upper - lower)) ** 2;
-    }, 0);
-  const found = minimize(
-    (values) => errorOf(values) + pull(values),
-    fit.numbers.map((n) => n.prior),
-    fit.numbers.map((n) => n.lower),
-    fit.numbers.map((n) => n.upper),
-    { maxEvaluations: EVALUATIONS_PER_NUMBER * (fit.numbers.length + 1) },
+  const { values, errorAfter } = fitParameters(
+    fit.numbers.map((n) => ({ name: n.key, prior: n.prior, lower: n.lower, upper: n.upper })),
+    predict,
+    measured,
+    {
+      all: true,
+      errorCap: ERROR_CAP,
+      weights: sourceOf.map((s) => say[s] / size[s]),
+      pull: PULL,
+      distance: (value, prior, { lower, upper }) => ((value - prior) / (upper - lower)) ** 2,
+      digits: 3,
+      maxEvaluations: EVALUATIONS_PER_NUMBER * (fit.numbers.length + 1),
+    },
   );
-  const values = found.x.map((v) => Number(v.toPrecision(3)));
-  return { fit, values, rows: runs.length, sources, error: errorOf(values) };
+  return { fit, values, rows: runs.length, sources, error: errorAfter };
 }
 
 function unfitted(fit: PlannedFit): FittedStack {

@@ -59,6 +59,18 @@ describe('fits of a few parameters', () => {
   const start = { name: 'start', prior: 20, lower: 1, upper: 1000 };
   const slope = { name: 'slope', prior: 0.05, lower: 0.001, upper: 1 };
 
+  it('fits all that is asked for, to the figures asked for, whatever one absurd sample says', () => {
+    const spoilt = truth.slice();
+    spoilt[2] *= 1000;
+    const options = { all: true, errorCap: 0.7, digits: 3, pull: 0.004 };
+    const range = (value: number, prior: number, p: { lower: number; upper: number }): number =>
+      ((value - prior) / (p.upper - p.lower)) ** 2;
+    const idle = { name: 'idle', prior: 3.14159, lower: 1, upper: 10 };
+    const fit = fitParameters([start, slope, idle], line, spoilt, { ...options, distance: range });
+    expect(fit.values).to.deep.equal([50, 0.02, 3.14]);
+    expect(fit.errorAfter).to.be.closeTo(0.7 / 6, 1e-3);
+  });
+
   it('find the parameters that made the samples', () => {
     const fit = fitParameters([start, slope], line, truth);
     expect(fit.values[0]).to.be.closeTo(50, 0.5);
