@@ -103,6 +103,7 @@ export const planCommand: CommandModule<object, Args> = {
           '  partition model.onnx --devices 64 --bind batch=1 --bind seq=4096 --json',
           '  partition model.onnx --devices 64 --objective pareto              plans and clocks, time/energy',
           '  partition model.onnx --devices 64 --clocks exact                  less energy in the same time',
+          '  partition model.onnx --devices 64 --plugin ./mine.js --method mine  a method of your own',
           '  partition model.onnx --devices 256..4096                          the time/cost frontier',
           '  partition model.onnx --devices 64 --record search.jsonl           for partition replay',
           '  partition inspect model.onnx                                      what is in it',

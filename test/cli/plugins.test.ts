@@ -130,7 +130,7 @@ describe('plugins on the command line', function () {
   });
 
   it('what is no plugin is refused in one line', async () => {
-    const args = [gpt2, '--devices', '8'];
+    const args = [gpt2, '--devices', '8', '--quiet'];
     const refused = async (name: string, text: string, code: number, pattern: RegExp): Promise<void> => {
       writeFileSync(join(folder(), name), text);
       expectOneLine(await partition([...args, '--plugin', name], folder()), code, pattern);
