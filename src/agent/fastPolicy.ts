@@ -13,12 +13,11 @@ export class FastPolicy {
   private readonly base: Float64Array;
   private readonly first: Float64Array;
   private readonly second: Float64Array;
-  private readonly w1: Float32Array;
-  private readonly b1: Float32Array;
-  /** Second layer, transposed: row-major [units out, units in]. */
-  private readonly w2: Float32Array;
-  private readonly b2: Float32Array;
-  private readonly w3: Float32Array;
+  private readonly w1: Float64Array;
+  private readonly b1: Float64Array;
+  private readonly w2: Float64Array;
+  private readonly b2: Float64Array;
+  private readonly w3: Float64Array;
   private readonly b3: number;
 
   /** @throws PartitionError input when the checkpoint is for other observations or has other layers */
@@ -33,8 +32,7 @@ export class FastPolicy {
     if (expected.some((size, k) => weights[k]?.length !== size))
       throw new PartitionError('input', 'checkpoint of a network of other layers', where, 'train again');
     this.hidden = h;
-    [this.w1, this.b1, , this.b2, this.w3] = weights as Float32Array[];
-    this.w2 = transposed(weights[2], h);
+    [this.w1, this.b1, this.w2, this.b2, this.w3] = weights.map((w) => Float64Array.from(w));
     this.b3 = weights[5][0];
     this.base = new Float64Array(h);
     this.first = new Float64Array(h);
@@ -55,15 +53,16 @@ export class FastPolicy {
     const { hidden: h, spec, base, first, second, w1, w2, b2, w3 } = this;
     first.set(base);
     addRows(first, options, i * spec.optionFeatures, spec.optionFeatures, w1, spec.contextFeatures, h);
-    for (let u = 0; u < h; u++) if (first[u] < 0) first[u] = 0;
-    for (let v = 0; v < h; v++) {
-      let sum = b2[v];
-      const at = v * h;
-      for (let u = 0; u < h; u++) sum += first[u] * w2[at + u];
-      second[v] = sum > 0 ? sum : 0;
+    for (let v = 0; v < h; v++) second[v] = b2[v];
+    for (let u = 0; u < h; u++) {
+      const value = first[u];
+      // About half of the units are silent.
+      if (value <= 0) continue;
+      const at = u * h;
+      for (let v = 0; v < h; v++) second[v] += value * w2[at + v];
     }
     let x = this.b3;
-    for (let v = 0; v < h; v++) x += second[v] * w3[v];
+    for (let v = 0; v < h; v++) if (second[v] > 0) x += second[v] * w3[v];
     return SCORE_LIMIT * Math.tanh(x / SCORE_LIMIT);
   }
 }
@@ -74,7 +73,7 @@ function addRows(
   x: Float32Array,
   from: number,
   count: number,
-  weights: Float32Array,
+  weights: Float64Array,
   row: number,
   h: number,
 ): void {
@@ -84,10 +83,4 @@ function addRows(
     const at = (row + k) * h;
     for (let u = 0; u < h; u++) to[u] += value * weights[at + u];
   }
-}
-
-function transposed(weights: Float32Array, h: number): Float32Array {
-  const out = new Float32Array(h * h);
-  for (let u = 0; u < h; u++) for (let v = 0; v < h; v++) out[v * h + u] = weights[u * h + v];
-  return out;
 }
