@@ -1,6 +1,6 @@
 /** The verifying thread. */
-import type { VerifyReply, VerifyRequest } from '../api/index.js';
-import { verifySplit } from '../api/index.js';
+import type { VerifyReply, VerifyRequest } from '../api/verify.js';
+import { verifySplit } from '../api/verify.js';
 import { work } from './thread.js';
 
 await work<VerifyRequest, string, VerifyReply | null>((request, tell, isStopped) =>

@@ -21,7 +21,7 @@ import { schedule } from './schedule.js';
 import { balancedStages, stagesOfPlan } from './stages.js';
 import { segmentOf, stepsOf } from './steps.js';
 import { wholeProgram } from './whole.js';
-import { placeReferences, writePiece } from './writePiece.js';
+import { placeReferences, writePieces } from './writePiece.js';
 
 export interface SplitRequest {
   readonly model: ModelProto;
@@ -61,8 +61,7 @@ function write(request: SplitRequest, facts: SplitFacts, program: Program, plann
   const temporary = join(out, `.split.${String(process.pid)}.tmp`);
   const tensor = (name: string): ManifestTensor => manifestTensor(name, program.type(name));
   const pieces: ManifestPiece[] = [];
-  const references = new Set<string>();
-  const total = planned.pieces.length * tp;
+  const total = planned.pieces.length;
   try {
     makeFolder(out);
     mkdirSync(temporary, { recursive: true });
@@ -73,28 +72,28 @@ function write(request: SplitRequest, facts: SplitFacts, program: Program, plann
     planned.pieces.forEach((piece, i) => {
       const segment = segmentOf(planned.pieces, i);
       const segments = planned.pieces.filter((other) => other.stage === piece.stage).length;
-      for (let rank = 0; rank < tp; rank++) {
-        proceed(pieces.length / total);
-        const parts = [`stage${String(piece.stage)}`];
-        if (tp > 1) parts.push(`rank${String(rank)}`);
-        if (segments > 1) parts.push(`segment${String(segment)}`);
-        const file = `${parts.join('.')}.onnx`;
-        const built = pieceModel(facts, program, piece, rank, modelPath, request.weights === 'reference');
-        for (const location of placeReferences(built.model, modelPath, temporary)) references.add(location);
-        const done = pieces.length / total;
-        const dataFiles = writePiece(built, join(temporary, file), `${file}.data`, () => proceed(done));
+      proceed(i / total);
+      const ranks = Array.from({ length: tp }, (_, rank) =>
+        pieceModel(facts, program, piece, rank, modelPath, request.weights === 'reference'),
+      );
+      const files = ranks.map((_, rank) =>
+        fileName(piece.stage, tp > 1 ? rank : null, segments > 1 ? segment : null),
+      );
+      const references = placeReferences(ranks[0].model, modelPath, temporary);
+      const dataFiles = writePieces(ranks, temporary, files, () => proceed(i / total));
+      ranks.forEach((built, rank) =>
         pieces.push({
           stage: piece.stage,
           segment,
           rank,
-          file,
-          dataFiles: [...dataFiles, ...(rank === 0 || tp > 1 ? references : [])],
+          file: files[rank],
+          dataFiles: [...dataFiles[rank], ...references],
           nodes: piece.nodes.length,
           initializerBytes: built.initializerBytes,
           inputs: piece.inputs.map(tensor),
           outputs: piece.outputs.map(tensor),
-        });
-      }
+        }),
+      );
     });
     const manifest: SplitManifest = {
       schemaVersion: 1,
@@ -113,6 +112,12 @@ function write(request: SplitRequest, facts: SplitFacts, program: Program, plann
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
+}
+
+function fileName(stage: number, rank: number | null, segment: number | null): string {
+  const ofRank = rank === null ? '' : `.rank${String(rank)}`;
+  const ofSegment = segment === null ? '' : `.segment${String(segment)}`;
+  return `stage${String(stage)}${ofRank}${ofSegment}.onnx`;
 }
 
 /** Takes the earlier split away and moves the new one in; the manifest is gone first and appears last. */

@@ -24,14 +24,11 @@ export interface WeightBytes {
   readonly sizeBytes: number;
   /** Visits the bytes in order; a chunk is valid during the visit only. */
   visit(write: (chunk: Uint8Array) => void): void;
+  /** For a shard: visits those of all ranks in one reading. */
+  readonly deal: ((write: (rank: number, chunk: Uint8Array) => void) => void) | null;
   /** The bytes as one run of a file or of memory, where they are one. */
   readonly payload: Payload | null;
 }
-
-/** Bytes read at once. */
-const WINDOW_BYTES = 4 << 20;
-/** Runs at least this long are read on their own. */
-const LONG_RUN_BYTES = 1 << 16;
 
 /** Where the little-endian elements of a tensor lie; `null` for strings and packed forms that are no raw bytes. */
 export function rawPayload(tensor: TensorProto, modelPath: string): Payload | null {
@@ -130,17 +127,14 @@ export function weightBytes(
       dims,
       sizeBytes: payloadLength(payload),
       payload,
-      visit: (write) => visitRange(payload, 0, payloadLength(payload), write),
+      deal: null,
+      visit: (write) => visitAll(payload, write),
     };
   const local = shardDims(dims, sharding, tp);
   const sizeBytes = payloadLength(payload) / tp;
-  return {
-    dtype,
-    dims: local,
-    sizeBytes,
-    payload: null,
-    visit: (write) => visitShard(payload, dims, sharding, rank, tp, write),
-  };
+  const deal: WeightBytes['deal'] = (write) => dealOut(payload, dims, sharding, tp, write);
+  const visit: WeightBytes['visit'] = (write) => deal((owner, chunk) => owner === rank && write(chunk));
+  return { dtype, dims: local, sizeBytes, payload: null, deal, visit };
 }
 
 function inMemory(dtype: number, dims: readonly number[], bytes: Uint8Array): WeightBytes {
@@ -149,57 +143,58 @@ function inMemory(dtype: number, dims: readonly number[], bytes: Uint8Array): We
     dims,
     sizeBytes: bytes.length,
     payload: { kind: 'bytes', bytes },
+    deal: null,
     visit: (write) => write(bytes),
   };
 }
 
-function visitRange(
-  payload: Payload,
-  from: number,
-  length: number,
-  write: (chunk: Uint8Array) => void,
-): void {
-  if (payload.kind === 'bytes') write(payload.bytes.subarray(from, from + length));
-  else copyRange(payload.path, payload.offset + from, length, write);
+function visitAll(payload: Payload, write: (chunk: Uint8Array) => void): void {
+  if (payload.kind === 'bytes') write(payload.bytes);
+  else copyRange(payload.path, payload.offset, payload.length, write);
 }
 
+/** Bytes that are kept per rank before they are handed on. */
+const STAGED_BYTES = 1 << 18;
+
 /**
- * The tensor is `rows` equal runs, one per block of every outer index; of each, the rank's part. Long parts are read alone,
- * short ones by windows of many runs.
+ * Reads a tensor once and deals it out: it is equal runs, one per block of every outer index, and of each run every rank gets
+ * its part, in order. Chunks are valid during the call only.
  */
-function visitShard(
+function dealOut(
   payload: Payload,
   dims: readonly number[],
   { axis, blocks }: Sharding,
-  rank: number,
   tp: number,
-  write: (chunk: Uint8Array) => void,
+  write: (rank: number, chunk: Uint8Array) => void,
 ): void {
   let rows = blocks;
   for (let k = 0; k < axis; k++) rows *= dims[k];
-  const total = payloadLength(payload);
-  const runBytes = total / rows;
-  const partBytes = runBytes / tp;
+  const partBytes = payloadLength(payload) / (rows * tp);
   invariant(Number.isInteger(partBytes), 'a shard ends inside a byte');
-  if (partBytes >= LONG_RUN_BYTES) {
-    for (let row = 0; row < rows; row++)
-      visitRange(payload, row * runBytes + rank * partBytes, partBytes, write);
-    return;
-  }
-  const rowsAtOnce = Math.max(1, Math.floor(WINDOW_BYTES / runBytes));
-  const window = new Uint8Array(Math.min(rowsAtOnce, rows) * runBytes);
-  const gathered = new Uint8Array(Math.min(rowsAtOnce, rows) * partBytes);
-  for (let row = 0; row < rows; row += rowsAtOnce) {
-    const count = Math.min(rowsAtOnce, rows - row);
-    let at = 0;
-    visitRange(payload, row * runBytes, count * runBytes, (chunk) => {
-      window.set(chunk, at);
-      at += chunk.length;
-    });
-    for (let k = 0; k < count; k++) {
-      const from = k * runBytes + rank * partBytes;
-      gathered.set(window.subarray(from, from + partBytes), k * partBytes);
+  const staged = Array.from({ length: tp }, () => new Uint8Array(STAGED_BYTES));
+  const filled = new Int32Array(tp);
+  const flush = (rank: number): void => {
+    if (filled[rank] > 0) write(rank, staged[rank].subarray(0, filled[rank]));
+    filled[rank] = 0;
+  };
+  let rank = 0;
+  let left = partBytes;
+  visitAll(payload, (chunk) => {
+    for (let at = 0; at < chunk.length;) {
+      const take = Math.min(left, chunk.length - at);
+      const piece = chunk.subarray(at, at + take);
+      if (take > STAGED_BYTES - filled[rank]) flush(rank);
+      if (take > STAGED_BYTES) write(rank, piece);
+      else {
+        staged[rank].set(piece, filled[rank]);
+        filled[rank] += take;
+      }
+      at += take;
+      left -= take;
+      if (left > 0) continue;
+      left = partBytes;
+      rank = rank + 1 === tp ? 0 : rank + 1;
     }
-    write(gathered.subarray(0, count * partBytes));
-  }
+  });
+  for (let r = 0; r < tp; r++) flush(r);
 }
