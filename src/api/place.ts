@@ -1,4 +1,6 @@
 /** Placement of a profiled graph: reads any of the three formats, solves, and has the plain judges confirm the answer. */
+import type { Highs } from 'highs';
+import { loadHighs } from '../search/ilp.js';
 import type { Clock } from '../search/types.js';
 import {
   deviceKinds,
@@ -70,6 +72,11 @@ export interface PlaceResult {
   /** No placement that is asked for is better. */
   readonly lowerBound: number;
   readonly feasible: boolean;
+  /**
+   * Where the bound comes from: the work of all devices together (`load`), the longest path through the graph (`path`), HiGHS's branch
+   * and bound (`highs`), or our own search over stages (`stages`).
+   */
+  readonly boundFrom: 'load' | 'path' | 'highs' | 'stages';
   /** Whether it was proved that nothing is better, or that nothing fits. */
   readonly proven: boolean;
   readonly wallSec: number;
@@ -80,9 +87,14 @@ export interface PlaceResult {
 /** Left of the timeout for writing the answer. */
 const SPARE_SEC = 0.25;
 
-/** @throws PartitionError input for files that are no workloads, usage for objectives that the format cannot have */
-export function placeWorkload(request: PlaceRequest, hooks: PlaceHooks): PlaceResult {
+/**
+ * Places a workload; loads HiGHS where the objective has an integer program.
+ *
+ * @throws PartitionError input for files that are no workloads, usage for objectives that the format cannot have
+ */
+export async function placeWorkload(request: PlaceRequest, hooks: PlaceHooks): Promise<PlaceResult> {
   const started = hooks.clock();
+  const highs = request.objective === 'latency' ? await loadHighs() : undefined;
   const path = request.workloadPath;
   const document = parse(readTextFile(path, 'a workload in JSON'), path);
   const left = (): number =>
@@ -90,13 +102,19 @@ export function placeWorkload(request: PlaceRequest, hooks: PlaceHooks): PlaceRe
   const solved =
     workloadFormat(document, path) === 'piper'
       ? placePiper(document, request, hooks, left)
-      : placeOps(document, request, hooks, left);
+      : placeOps(document, request, hooks, left, highs);
   return { workload: path, ...solved, wallSec: hooks.clock() - started };
 }
 
 type Solved = Omit<PlaceResult, 'workload' | 'wallSec'>;
 
-function placeOps(document: unknown, request: PlaceRequest, hooks: PlaceHooks, left: () => number): Solved {
+function placeOps(
+  document: unknown,
+  request: PlaceRequest,
+  hooks: PlaceHooks,
+  left: () => number,
+  highs: Highs | undefined,
+): Solved {
   const objective = request.objective === 'latency' ? 'latency' : 'throughput';
   const problem = overridden(readPlaceProblem(document, request.workloadPath), request);
   const contiguous = request.contiguous ?? false;
@@ -106,10 +124,11 @@ function placeOps(document: unknown, request: PlaceRequest, hooks: PlaceHooks, l
     maxSec: left(),
     clock: hooks.clock,
     random: new Random(request.seed),
+    highs,
     ...(hooks.onImprovement === undefined ? {} : { onImprovement: hooks.onImprovement }),
   });
   if (found.device === null) {
-    return nothing(objective, found.lowerBound, found.proven);
+    return nothing(objective, found.lowerBound, found.boundFrom, found.proven);
   }
   const device = found.device;
   const verdict = judgePlacement(problem, device, contiguous && objective === 'throughput');
@@ -119,6 +138,7 @@ function placeOps(document: unknown, request: PlaceRequest, hooks: PlaceHooks, l
     objective,
     value: objective === 'latency' ? judgeLatency(problem, device) : verdict.maxLoad,
     lowerBound: found.lowerBound,
+    boundFrom: found.boundFrom,
     feasible: true,
     proven: found.proven,
     devices: names.map((name, d) => ({
@@ -153,7 +173,7 @@ function placePiper(document: unknown, request: PlaceRequest, hooks: PlaceHooks,
     ...(hooks.onImprovement === undefined ? {} : { onImprovement: hooks.onImprovement }),
   });
   const objective = 'time-per-sample';
-  if (plan.stages === null) return nothing(objective, plan.lowerBound, plan.complete);
+  if (plan.stages === null) return nothing(objective, plan.lowerBound, 'stages', plan.complete);
   const verdict = judgePiper(problem, plan.stages);
   invariant(verdict.faults.length === 0, `an illegal plan was found: ${verdict.faults[0]}`);
   const stageOf = new Int32Array(problem.names.length);
@@ -168,6 +188,7 @@ function placePiper(document: unknown, request: PlaceRequest, hooks: PlaceHooks,
     objective,
     value: verdict.timePerSample,
     lowerBound: plan.lowerBound,
+    boundFrom: 'stages',
     feasible: true,
     proven: plan.lowerBound >= verdict.timePerSample * (1 - 1e-6),
     devices: plan.stages.map((stage, i) => ({
@@ -187,11 +208,17 @@ function placePiper(document: unknown, request: PlaceRequest, hooks: PlaceHooks,
   };
 }
 
-function nothing(objective: PlaceObjective, lowerBound: number, proven: boolean): Solved {
+function nothing(
+  objective: PlaceObjective,
+  lowerBound: number,
+  boundFrom: PlaceResult['boundFrom'],
+  proven: boolean,
+): Solved {
   return {
     objective,
     value: null,
     lowerBound: Number.isFinite(lowerBound) ? lowerBound : 0,
+    boundFrom,
     feasible: false,
     proven,
     devices: [],

@@ -3,9 +3,9 @@ import type { PlaceRequest, PlaceResult } from '../api/index.js';
 import { placeWorkload } from '../api/index.js';
 import { work } from './thread.js';
 
-await work<PlaceRequest, number, PlaceResult>((request, tell, stopped) => {
+await work<PlaceRequest, number, PlaceResult>(async (request, tell, stopped) => {
   const started = performance.now();
-  const result = placeWorkload(request, {
+  const result = await placeWorkload(request, {
     clock: () => (stopped() ? Infinity : performance.now() / 1000),
     onImprovement: tell,
   });

@@ -6,6 +6,7 @@ export interface PlaceFacts {
   readonly objective: string;
   readonly value: number | null;
   readonly lowerBound: number;
+  readonly boundFrom: 'load' | 'path' | 'highs' | 'stages';
   readonly wallSec: number;
   readonly devices: readonly {
     readonly device: string;
@@ -16,6 +17,13 @@ export interface PlaceFacts {
     readonly tensorDegree: number;
   }[];
 }
+
+const BOUNDS = {
+  load: 'the work of all devices',
+  path: 'the longest path',
+  highs: "HiGHS's branch and bound",
+  stages: 'the search over stages',
+} as const;
 
 /** Rows shown; a placement over thousands of devices is for --json. */
 const MOST_ROWS = 64;
@@ -37,6 +45,6 @@ export function placeTable(facts: PlaceFacts): string {
     formatTable([head, ...rows]),
     ...(more > 0 ? [`${more} more; --json lists them`] : []),
     '',
-    `${facts.objective}: ${value.toPrecision(8)}, lower bound ${facts.lowerBound.toPrecision(8)}${gap}`,
+    `${facts.objective}: ${value.toPrecision(8)}, lower bound ${facts.lowerBound.toPrecision(8)} by ${BOUNDS[facts.boundFrom]}${gap}`,
   ].join('\n');
 }

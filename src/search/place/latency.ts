@@ -5,11 +5,12 @@
  *
  * The groups of one accelerator must therefore be contiguous, and accelerators must not wait for each other in a ring: a
  * placement that breaks this has no latency. The search is annealing over legal assignments; seeds are contiguous splits with
- * few devices in use.
+ * few devices in use. Where HiGHS is at hand it takes over after a while (`latencyMip`): for the dual bound, and for better placements.
  */
 import { groupsOf } from './groups.js';
 import type { Groups } from './groups.js';
 import { contiguousOrders } from './contiguous.js';
+import { solveLatencyMip } from './latencyMip.js';
 import { LatencyModel } from './latencyModel.js';
 import type { PlaceProblem } from './problem.js';
 import { deviceKinds, topologicalOrder } from './problem.js';
@@ -25,15 +26,44 @@ export function placeForLatency(problem: PlaceProblem, options: PlaceOptions): P
     search.consider(start);
     if (options.clock() >= untilSec) break;
   }
-  for (let round = 0; options.clock() < untilSec && search.value > lowerBound * (1 + 1e-9); round++) {
-    const hot = [0.01, 0.05, 0.002, 0.15][round % 4];
-    search.cool(round % 4 === 3 ? null : search.best, hot, 20_000 * (1 + (round >> 2)), untilSec);
+  const searchUntilSec = options.highs === undefined ? untilSec : untilSec - MIP_SHARE * options.maxSec;
+  const cool = (until: number): void => {
+    for (let round = 0; options.clock() < until && search.value > lowerBound * (1 + 1e-9); round++) {
+      const hot = [0.01, 0.05, 0.002, 0.15][round % 4];
+      search.cool(round % 4 === 3 ? null : search.best, hot, 20_000 * (1 + (round >> 2)), until);
+    }
+  };
+  cool(searchUntilSec);
+  let bound = lowerBound;
+  let boundFrom: Placement['boundFrom'] = 'path';
+  if (options.highs !== undefined && search.value > lowerBound * (1 + 1e-9)) {
+    const answer = solveLatencyMip(options.highs, problem, groups, {
+      known: search.value,
+      lowerBound,
+      untilSec,
+      clock: options.clock,
+      seed: 1,
+      onPlacement: (device) => search.consider(device),
+    });
+    if (answer !== null && answer.lowerBound > lowerBound) {
+      bound = answer.lowerBound;
+      boundFrom = 'highs';
+    }
+    // Too large a program leaves time.
+    if (answer === null) cool(untilSec);
   }
-  if (search.best === null) return { device: null, value: Infinity, lowerBound, proven: false };
+  if (search.best === null)
+    return { device: null, value: Infinity, lowerBound: bound, boundFrom, proven: bound === Infinity };
   const best = search.best;
-  const proven = search.value <= lowerBound * (1 + 1e-9);
-  return { device: Int32Array.from(groups.of, (g) => best[g]), value: search.value, lowerBound, proven };
+  const proven = search.value <= bound * (1 + PROVEN_GAP);
+  const device = Int32Array.from(groups.of, (g) => best[g]);
+  return { device, value: search.value, lowerBound: Math.min(bound, search.value), boundFrom, proven };
 }
+
+/** Share of the time that HiGHS has. */
+const MIP_SHARE = 0.6;
+/** Relative gap that counts as none: the solver's tolerances. */
+const PROVEN_GAP = 1e-5;
 
 /**
  * Work on the longest path with every operator at its fastest, transfers free; and, where no memory is unlimited-and-free, nothing

@@ -4,6 +4,7 @@
  * Contiguous splits of several orders, exactly, seed annealing over free assignments; coolings restart from the best and grow
  * longer until the time is up.
  */
+import type { Highs } from 'highs';
 import type { Clock } from '../types.js';
 import type { Random } from '../../util/random.js';
 import { Annealer } from './anneal.js';
@@ -20,6 +21,8 @@ export interface PlaceOptions {
   readonly maxSec: number;
   readonly clock: Clock;
   readonly random: Random;
+  /** Solves integer programs, where the objective has one. */
+  readonly highs?: Highs | undefined;
   readonly onImprovement?: (value: number) => void;
 }
 
@@ -28,6 +31,8 @@ export interface Placement {
   readonly device: Int32Array | null;
   readonly value: number;
   readonly lowerBound: number;
+  /** What the bound comes from: the work of all devices, the longest path, or HiGHS's branch and bound. */
+  readonly boundFrom: 'load' | 'path' | 'highs';
   /** Whether the search proved what it says: that nothing is better, or that nothing fits. */
   readonly proven: boolean;
 }
@@ -40,11 +45,13 @@ const CLOSE_ENOUGH = 1e-9;
 export function placeForThroughput(problem: PlaceProblem, options: PlaceOptions): Placement {
   const groups = groupsOf(problem);
   const lowerBound = loadBound(problem, groups);
-  if (lowerBound === Infinity) return { device: null, value: Infinity, lowerBound, proven: true };
+  if (lowerBound === Infinity)
+    return { device: null, value: Infinity, lowerBound, boundFrom: 'load', proven: true };
   const untilSec = options.clock() + options.maxSec;
   if (options.contiguous) {
     const found = solveContiguous(problem, groups, untilSec, options);
-    if (found === null) return { device: null, value: Infinity, lowerBound, proven: false };
+    if (found === null)
+      return { device: null, value: Infinity, lowerBound, boundFrom: 'load', proven: false };
     return finish(groups, found.device, found.maxLoad, lowerBound, found.exact);
   }
   const annealer = new Annealer(problem, groups);
@@ -79,7 +86,8 @@ export function placeForThroughput(problem: PlaceProblem, options: PlaceOptions)
     }
     moves = Math.min(MOST_MOVES, Math.round(moves * 1.3));
   }
-  if (annealer.bestLoad === Infinity) return { device: null, value: Infinity, lowerBound, proven: false };
+  if (annealer.bestLoad === Infinity)
+    return { device: null, value: Infinity, lowerBound, boundFrom: 'load', proven: false };
   const proven = annealer.bestLoad <= lowerBound * (1 + CLOSE_ENOUGH);
   return finish(groups, annealer.best, annealer.bestLoad, lowerBound, proven);
 }
@@ -91,7 +99,13 @@ function finish(
   lowerBound: number,
   proven: boolean,
 ): Placement {
-  return { device: Int32Array.from(groups.of, (g) => device[g]), value, lowerBound, proven };
+  return {
+    device: Int32Array.from(groups.of, (g) => device[g]),
+    value,
+    lowerBound,
+    boundFrom: 'load',
+    proven,
+  };
 }
 
 /** Heaviest first onto the device that then is least loaded among those with room; room matters more than load. */
