@@ -2,7 +2,7 @@
  * Energy at no slowdown on every instance of the suite: what clocks by task save on its best pipelined plan. Writes
  * partitions/clocks.md.
  *
- *     node --import tsx bench/clocks.ts [--only instance,..] [--evaluations 2000] [--cap 4] [--episodes 800]
+ *     node --import tsx bench/clocks.ts [--only instance,..] [--evaluations 2000] [--cap 4] [--episodes 400]
  *
  * The plan is the best of two or more stages that a short annealing for the instance's objective finds. All figures are
  * shares of the energy of a step at full clock, at the meter of the site, saved while the step is no longer.
@@ -171,7 +171,7 @@ function report(rows: readonly Row[], how: string): string {
     '# Energy at no slowdown',
     '',
     `What clocks by task save on the best pipelined plan of every instance of the suite, the step being no longer: ${how}.`,
-    'Shares of the energy of a step at full clock. `node --import tsx bench/clocks.ts` writes this page.',
+    'Shares of the energy of a step at full clock. `node --import tsx bench/clocks.ts` writes this page; annealing that the clock ends may find other plans on another machine.',
     '',
     '- *frontier*: by critical-path min-cut, each task free to change its clock once; *bound*: proved (`boundJoule`) that no',
     `  clocks save more. Prices are rounded above 512 tasks: the frontier is within ${most((r) => (r.bound - r.frontier) / (1 - r.bound))} of the energy of the bound.`,
