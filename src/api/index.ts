@@ -71,14 +71,7 @@ export type { CostModel, CostSetting } from './costModel.js';
 export { emitPlan } from './emit.js';
 export type { EmitHooks, EmitRequest, EmitResult } from './emit.js';
 export { emitTarget, emitTargets, registerEmitTarget } from '../emit/index.js';
-export type {
-  EmitInput,
-  EmitModel,
-  EmitTarget,
-  Emitted,
-  EmittedFile,
-  NotExpressed,
-} from '../emit/index.js';
+export type { EmitInput, EmitModel, EmitTarget, Emitted, EmittedFile, NotExpressed } from '../emit/index.js';
 export { loadPlugins, loadedPlugins } from './plugins.js';
 export type { Plugin, PluginRegistry } from './plugins.js';
 export { solverNames as methodNames } from '../portfolio/index.js';
@@ -123,6 +116,16 @@ export { loadBestKnown, loadSuite, suiteProblem } from './suite.js';
 export type { BestKnown, SuiteInstance } from './suite.js';
 export { PLACE_OBJECTIVES, placeWorkload } from './place.js';
 export type { PlaceHooks, PlaceObjective, PlaceRequest, PlaceResult } from './place.js';
+export { SHARD_CHOICES, assistShard, readShardInstance, solveShard } from './shard.js';
+export type {
+  ShardAssistance,
+  ShardChoice,
+  ShardHooks,
+  ShardNews,
+  ShardRequest,
+  ShardResult,
+} from './shard.js';
+export { shardTable } from '../report/shardTable.js';
 export { placeTable } from '../report/placeTable.js';
 export { sweepTable } from '../report/sweepTable.js';
 export { planTable } from '../report/planTable.js';

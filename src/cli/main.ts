@@ -15,6 +15,7 @@ import { loadPlugins } from '../api/plugins.js';
 import { planCommand } from './plan.js';
 import { replayCommand } from './replay.js';
 import { reportCommand } from './report.js';
+import { shardCommand } from './shard.js';
 import { simulateCommand } from './simulate.js';
 import { splitCommand } from './split.js';
 import { trainCommand } from './train.js';
@@ -33,6 +34,7 @@ const COMMANDS: CommandModule[] = (
     inspectCommand,
     simulateCommand,
     placeCommand,
+    shardCommand,
     whyCommand,
     emitCommand,
     splitCommand,
@@ -77,7 +79,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .version(version())
     .help()
     .alias('h', 'help')
-    .wrap(Math.min(110, process.stdout.columns ?? 100))
+    .wrap(Math.min(110, process.stdout.columns ?? 110))
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message: string | null, error: Error | undefined) => {

@@ -125,6 +125,14 @@ export function oneOf<T extends string>(value: string, choices: readonly T[], fl
   return found;
 }
 
+/** Seconds of wall clock: `30s`, `500ms`. */
+export function parseSeconds(value: string, flag: string): number {
+  const { maxSec, maxEvaluations } = parseBudget(value);
+  if (maxEvaluations !== Infinity || maxSec === Infinity)
+    throw new PartitionError('usage', `expected seconds, found ${value}`, flag, `for example ${flag} 30s`);
+  return maxSec;
+}
+
 /** `10s`, `2000ev`, or both as `10s,2000ev`. */
 export function parseBudget(value: string): { maxSec: number; maxEvaluations: number } {
   const budget = { maxSec: Infinity, maxEvaluations: Infinity };

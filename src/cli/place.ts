@@ -4,7 +4,7 @@ import type { PlaceResult } from '../api/index.js';
 import { PLACE_OBJECTIVES, placeTable } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import type { CommonArgs } from './options.js';
-import { integerBetween, oneOf, parseBudget, required, text, withCommon } from './options.js';
+import { integerBetween, oneOf, parseSeconds, required, text, withCommon } from './options.js';
 import { Progress, print, printJson } from './output.js';
 import { awaitOrStop, startThread } from './thread.js';
 
@@ -69,7 +69,7 @@ export const placeCommand: CommandModule<object, Args> = {
         args.devices === undefined ? undefined : integerBetween(args.devices, '--devices', 1, MOST_DEVICES),
       memoryBytes: args.memory === undefined ? undefined : parseBytes(args.memory),
       contiguous: args.contiguous,
-      timeoutSec: seconds(args.timeout),
+      timeoutSec: parseSeconds(args.timeout, '--timeout'),
       seed: integerBetween(args.seed, '--seed', 0, LARGEST_SEED),
     };
     const thread = startThread<typeof request, number, PlaceResult>('./placeWorker.js', request, (value) =>
@@ -90,13 +90,6 @@ export const placeCommand: CommandModule<object, Args> = {
     if (interrupted !== null) process.exit(interrupted);
   },
 };
-
-function seconds(value: string): number {
-  const { maxSec, maxEvaluations } = parseBudget(value);
-  if (maxEvaluations !== Infinity || maxSec === Infinity)
-    throw new PartitionError('usage', `expected seconds, found ${value}`, '--timeout', 'for example 30s');
-  return maxSec;
-}
 
 const UNITS: Readonly<Record<string, number>> = {
   '': 1,

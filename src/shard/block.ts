@@ -16,6 +16,8 @@ export class BlockSolver {
   readonly order: number[] = [];
   /** Strategies found, by position in `order`. */
   readonly found: number[] = [];
+  /** Sums that one solve makes. */
+  work = 0;
   private readonly positionOf: Int32Array;
   private readonly adjacency: number[][];
   private readonly inBlock: Uint8Array;
@@ -69,6 +71,7 @@ export class BlockSolver {
     let left = variables.length;
     let used = 0;
     let low = 0;
+    this.work = 0;
     while (left > 0) {
       while (low < buckets.length && buckets[low].length === 0) low++;
       const bucket = buckets[low];
@@ -94,6 +97,7 @@ export class BlockSolver {
       this.scopes.push(neighbours);
       this.tableAt.push(used);
       used += cells;
+      this.work += cells * (core.start[v + 1] - core.start[v]);
       this.connect(v, neighbours, push);
       left--;
       low = Math.max(0, low - 1);

@@ -14,6 +14,12 @@ const PATIENCE = 8;
 const SHORTER = 0.7;
 const LONGER = 1.1;
 const WARM_UP_PASSES = 20;
+/** The target is at least this times the bound. */
+const NEAREST_AIM = 1.001;
+const SHORTEST = 1e-6;
+/** Costs found are rarely more than this times what they would be without the limit. */
+const GUESS = 3;
+const NEAREST_GUESS = 1.1;
 
 export class DualAscent {
   /** No feasible choice costs less. */
@@ -30,6 +36,7 @@ export class DualAscent {
   private share = FIRST_SHARE;
   private worse = 0;
   private steps = 0;
+  private firstBound = 0;
 
   constructor(private readonly core: ShardCore) {
     this.price = new Float64Array(core.rowCount);
@@ -61,6 +68,7 @@ export class DualAscent {
     let square = 0;
     const newest = this.steps === 1 ? 1 : NEWEST;
     const isBetter = found > this.bound;
+    if (this.steps === 1) this.firstBound = found;
     if (isBetter) {
       this.bound = found;
       price.set(trial);
@@ -78,10 +86,21 @@ export class DualAscent {
       this.worse = 0;
     }
     if (square === 0) return;
-    const room = Math.max(target - found, 1e-3 * Math.abs(target));
+    const aim = Number.isFinite(target) ? Math.max(target, this.bound * NEAREST_AIM) : this.bound * GUESS;
+    const room = Math.max(aim - found, 1e-3 * Math.abs(aim));
     const factor = (this.share * room) / square;
     for (let r = 0; r < core.rowCount; r++) trial[r] = Math.max(0, price[r] + factor * direction[r]);
     this.charge(trial);
+  }
+
+  /** Whether steps have become too short to matter. */
+  get isConverged(): boolean {
+    return this.share < SHORTEST;
+  }
+
+  /** A cost to aim at while no solution is known. */
+  get guess(): number {
+    return this.steps === 0 ? Infinity : Math.max(this.firstBound * GUESS, this.bound * NEAREST_GUESS);
   }
 
   /** Goes back to the best prices, for a choice by them. */

@@ -23,12 +23,12 @@ export interface BlockRequest {
 export interface BlockOutcome {
   /** By how much the cost with its penalty fell; 0 or more. */
   readonly gain: number;
-  /** Solves of the block. */
-  readonly rounds: number;
-  readonly moved: boolean;
+  /** Sums made, all rounds together. */
+  readonly work: number;
 }
 
-const NOTHING: BlockOutcome = { gain: 0, rounds: 0, moved: false };
+/** Fixed part of a block's work: planning and applying cost about as much as this many sums a variable. */
+const WORK_PER_VARIABLE = 400;
 
 export class Improver {
   readonly prices: RowPrices;
@@ -52,7 +52,7 @@ export class Improver {
     const { penalty } = request;
     block.plan(request.variables, request.limit, pick);
     const { order } = block;
-    if (order.length === 0) return NOTHING;
+    if (order.length === 0) return { gain: 0, work: WORK_PER_VARIABLE };
     this.fillUnary();
     const before = order.map((v) => state.choice[v]);
     const present = this.energy(before) + penalty * state.slack.excess();
@@ -82,13 +82,8 @@ export class Improver {
       this.swap(block.found, before);
       if (!goOn) break;
     }
-    if (!hasBest) return { gain: 0, rounds, moved: false };
-    let moved = false;
-    for (let p = 0; p < order.length; p++) {
-      if (state.choice[order[p]] !== this.best[p]) moved = true;
-      state.move(order[p], this.best[p]);
-    }
-    return { gain: present - bestValue, rounds, moved };
+    if (hasBest) for (let p = 0; p < order.length; p++) state.move(order[p], this.best[p]);
+    return { gain: present - bestValue, work: rounds * block.work + WORK_PER_VARIABLE * order.length };
   }
 
   /** Margins without the edges inside the block. */

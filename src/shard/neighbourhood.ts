@@ -23,24 +23,6 @@ export const NEIGHBOURHOODS: readonly Neighbourhood[] = NEIGHBOURHOOD_KINDS.flat
     kind === 'whole' ? [{ kind, size: Infinity }] : NEIGHBOURHOOD_SIZES.map((size) => ({ kind, size })),
 );
 
-/** What a choice may look at. */
-export interface NeighbourhoodContext {
-  /** Cost of the present solution. */
-  readonly cost: number;
-  /** Blocks opened so far, and since the last improvement. */
-  readonly blocks: number;
-  readonly sinceImprovement: number;
-  /** Share of the time that is gone, 0 to 1. */
-  readonly progress: number;
-}
-
-/** Chooses arms of `NEIGHBOURHOODS`; hears what each bought. */
-export interface NeighbourhoodChoice {
-  next(context: NeighbourhoodContext): number;
-  /** @param gain relative decrease of the cost; @param work cells of tables filled, in millions */
-  learn(arm: number, gain: number, work: number): void;
-}
-
 /** Draws the variables of neighbourhoods. */
 export class NeighbourhoodSampler {
   private readonly taken: Uint8Array;

@@ -27,12 +27,22 @@ export function writeFileAtomic(path: string, data: string | Uint8Array): void {
   const temporary = temporaryName(path);
   try {
     makeFolder(dirname(path));
+    if (isDevice(path)) {
+      writeFileSync(path, data);
+      return;
+    }
     writeFileSync(temporary, data);
     renameSync(temporary, path);
   } catch (e) {
     removeQuietly(temporary);
     throw unwritable(path, e);
   }
+}
+
+/** Whether a pipe, a terminal or a device stands there, which is written to and never replaced. */
+function isDevice(path: string): boolean {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat !== undefined && !stat.isFile() && !stat.isDirectory();
 }
 
 /** Where a file of this process stands until it is whole. */
@@ -203,7 +213,8 @@ export function* linesOf(path: string, expected: string): Generator<{ line: stri
   }
 }
 
-function unreadable(path: string, expected: string, cause: unknown): PartitionError {
+/** The user's error for an input that cannot be read. */
+export function unreadable(path: string, expected: string, cause: unknown): PartitionError {
   const code = codeOf(cause);
   if (code === 'ENOENT') return new PartitionError('input', 'no such file', path, 'check the path');
   if (code === 'EISDIR')
