@@ -59,10 +59,13 @@ export function rowsOf(
   });
 }
 
-/** The classical method with the best median; portfolios and controls are none. */
-function bestBaseline({ methods }: Row): MethodSummary {
+/** The classical method with the best median, null where none ran; portfolios and controls are none. */
+function bestBaseline({ methods }: Row): MethodSummary | null {
   const baselines = methods.filter((m) => !isAgent(m.method) && !CONTROLS.includes(m.method));
-  return baselines.reduce((a, b) => ((b.median ?? Infinity) < (a.median ?? Infinity) ? b : a));
+  return baselines.reduce<MethodSummary | null>(
+    (a, b) => (a === null || (b.median ?? Infinity) < (a.median ?? Infinity) ? b : a),
+    null,
+  );
 }
 
 function gapOf(row: Row, method: string): number {
@@ -88,7 +91,7 @@ export function scoreOf(rows: readonly Row[], method: string): Score {
   let [tiesOrBeats, beats, withinOnePercent, open, halved] = [0, 0, 0, 0, 0];
   let worst = -Infinity;
   for (const row of rows) {
-    const baseline = bestBaseline(row).gapToBest ?? Infinity;
+    const baseline = bestBaseline(row)?.gapToBest ?? Infinity;
     const own = gapOf(row, method);
     const ratio = baseline === Infinity ? (own === Infinity ? 0 : -1) : (1 + own) / (1 + baseline) - 1;
     if (ratio <= TIE) tiesOrBeats++;
@@ -146,8 +149,8 @@ function agentTable(rows: readonly Row[]): string[] {
       const baseline = bestBaseline(row);
       return line([
         row.instance,
-        baseline.method,
-        gapCell(baseline.gapToBest ?? Infinity),
+        baseline?.method ?? '',
+        gapCell(baseline?.gapToBest ?? Infinity),
         ...[AGENT, CONTROLS[1], 'auto'].map((m) => gapCell(gapOf(row, m))),
         row.isUneven ? 'yes' : '',
       ]);
