@@ -219,7 +219,15 @@ async function writeTogether(
   } catch (e) {
     throw e instanceof PartitionError || !(e instanceof Error && 'code' in e) ? e : unwritable(folder, e);
   } finally {
-    rmSync(isDone || !made ? aside : folder, { recursive: true, force: true });
+    removeFolder(isDone || !made ? aside : folder);
+  }
+}
+
+function removeFolder(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // What could not be made need not be removed.
   }
 }
 

@@ -1,7 +1,7 @@
 /** PyTorch: one Python file with the device mesh, the parallelize plan by module name and the cuts of the pipeline. */
 import { FineMesh } from './meshAxes.js';
 import { Notes, commented, headerLines } from './notes.js';
-import { isSequenceParallel, noteRankMap, noteTraining, recomputeOf, baseType } from './sizes.js';
+import { isSequenceParallel, noteRankMap, noteTraining, recomputeOf, shapeOf, baseType } from './sizes.js';
 import { torchPlan } from './torchPlan.js';
 import { TORCH_SOURCE } from './torchSource.js';
 import type { EmitInput, EmitTarget, Emitted } from './types.js';
@@ -17,7 +17,7 @@ export const torch: EmitTarget = {
     noteTraining(input, notes, 'this file', ['nvidia', 'amd']);
     noteRankMap(plan, notes);
     const mesh = new FineMesh({ ...plan, shardings: [] }, notes);
-    const found = torchPlan(plan, input.model!, notes);
+    const found = torchPlan(plan, input.model!, shapeOf(input)?.hidden ?? null, notes);
     const fields: [string, unknown][] = [
       // Outermost first, as ranks are numbered; axes of one rank are left in so that every name is there.
       ['MESH', meshOf(input, mesh)],
@@ -33,10 +33,16 @@ export const torch: EmitTarget = {
       ['MICROBATCHES', plan.microbatches],
       ['CUTS', cuts(found.cuts, notes)],
       ['STYLES', Object.fromEntries(found.styles)],
+      ['NORMS', isSequenceParallel(plan) ? found.norms : []],
       ['EXPERTS', Object.fromEntries(found.experts)],
       ['EXPERT_AXES', { ep: mesh.parts('ep') ?? [], etp: mesh.parts('etp') ?? [] }],
     ];
     noteCompute(input, notes);
+    if (plan.degrees.tp > 1 && shapeOf(input)?.queryNorm === true)
+      notes.differs(
+        'norms of queries and keys under tensor parallelism',
+        'sum the gradients of their weights over mesh["tp"]',
+      );
     const content = [
       commented(headerLines(torch, input, notes)),
       '"""Parallelism of a plan for a PyTorch model: build_mesh(), parallelize(), build_pipeline()."""\n',

@@ -7,18 +7,22 @@ import type { Notes } from './notes.js';
 import { nodeStages } from './tensorStages.js';
 import type { EmitModel } from './types.js';
 
-export type ModuleStyle = 'colwise' | 'rowwise';
+/** `head`: column-wise, and what it makes is an output of the model, gathered. */
+export type ModuleStyle = 'colwise' | 'rowwise' | 'head';
 
 export interface TorchPlan {
   /** Module name -> how its weight is split over tp. */
   readonly styles: ReadonlyMap<string, ModuleStyle>;
+  /** Modules that hold nothing but vectors of the residual stream's width: norms, which see parts of the sequence. */
+  readonly norms: readonly string[];
   /** Parameter name -> the dimension that is split over ep, and over etp (-1: none). */
   readonly experts: ReadonlyMap<string, { ep: number; etp: number }>;
   /** The first module of every stage but the first; null where no name is common to what the stage begins with. */
   readonly cuts: readonly (string | null)[];
 }
 
-export function torchPlan(plan: Plan, model: EmitModel, notes: Notes): TorchPlan {
+/** @param width of the residual stream, where it is known */
+export function torchPlan(plan: Plan, model: EmitModel, width: number | null, notes: Notes): TorchPlan {
   const { graph } = model;
   const styles = new Map<string, ModuleStyle>();
   const experts = new Map<string, { ep: number; etp: number }>();
@@ -58,7 +62,7 @@ export function torchPlan(plan: Plan, model: EmitModel, notes: Notes): TorchPlan
       `${copied[0]}${more(copied)} split in fewer parts than tp = ${plan.degrees.tp}`,
       'DTensor splits over all ranks of an axis; choose a tp that divides the key-value heads',
     );
-  return { styles, experts, cuts: stageCuts(plan, model) };
+  return { styles, norms: normModules(graph, parameters, width), experts, cuts: stageCuts(plan, model) };
 }
 
 function more(list: readonly string[]): string {
@@ -83,10 +87,35 @@ function styleOf(graph: Graph, t: number, dim: number): ModuleStyle | null {
       const factors = rule.inputs[s - graph.inputStart[n]]?.[dim] ?? [];
       const kinds = factors.map((f): FactorKind => rule.factors[f].kind);
       if (kinds.length === 0) continue;
-      return kinds.some((k) => k === 'contraction' || k === 'lookup') ? 'rowwise' : 'colwise';
+      return kinds.some((k) => k === 'contraction' || k === 'lookup')
+        ? 'rowwise'
+        : makesOutput(graph, n)
+          ? 'head'
+          : 'colwise';
     }
   }
   return null;
+}
+
+/** True when a result of the node is an output of the model, a change of shape aside. */
+function makesOutput(graph: Graph, n: number): boolean {
+  for (let s = graph.outputStart[n]; s < graph.outputStart[n + 1]; s++) {
+    const t = graph.outputTensor[s];
+    if (graph.graphOutputs.some((o) => graph.storage[o] === graph.storage[t])) return true;
+  }
+  return false;
+}
+
+/** Modules of vectors of a width, and of nothing else. */
+function normModules(graph: Graph, parameters: ReadonlyMap<string, number>, width: number | null): string[] {
+  const norms = new Map<string, boolean>();
+  for (const t of parameters.values()) {
+    const name = moduleName(graph, t);
+    if (name === null) continue;
+    const isVector = graph.shapeStart[t + 1] - graph.shapeStart[t] === 1 && graph.tensorElements[t] === width;
+    norms.set(name, isVector && norms.get(name) !== false);
+  }
+  return [...norms].filter(([, isNorm]) => isNorm).map(([name]) => name);
 }
 
 /** `a.b.weight` is of module `a.b`; a weight that the exporter renamed is of the module whose path its reader carries. */

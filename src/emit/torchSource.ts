@@ -7,7 +7,12 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.pipelining import SplitPoint, pipeline
 from torch.distributed.pipelining import schedules
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
-from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    RowwiseParallel,
+    SequenceParallel,
+    parallelize_module,
+)
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 
@@ -50,7 +55,9 @@ def parallelize(model, mesh, layers=(), whole=True):
                 raise TypeError(f"expected {name} to be Linear or Embedding, found {type(module).__name__}")
             # Shards of the sequence between layers are gathered before column-wise layers and scattered after row-wise ones.
             between = Shard(1) if SEQUENCE_PARALLEL else Replicate()
-            if style == "rowwise":
+            if style == "head":
+                styles[local] = ColwiseParallel(input_layouts=between, output_layouts=Replicate())
+            elif style == "rowwise":
                 styles[local] = RowwiseParallel(
                     input_layouts=Replicate() if is_table else Shard(-1), output_layouts=between
                 )
@@ -59,6 +66,13 @@ def parallelize(model, mesh, layers=(), whole=True):
                     input_layouts=Replicate() if is_table else between,
                     output_layouts=between if is_table else Shard(-1),
                 )
+        for name in NORMS:
+            try:
+                # Each rank norms its part of the sequence; the gradients of the weights are summed.
+                styles.setdefault(find(model, name)[0], SequenceParallel(use_local_output=True))
+            except LookupError:
+                if whole:
+                    raise
         parallelize_module(model, mesh["tp"], styles)
     split_experts(model, mesh, whole)
     if RECOMPUTE == "full":
