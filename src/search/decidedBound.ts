@@ -13,7 +13,8 @@
  *     4. k (W + 2 (pp - 1) x) + the same with M - k pp microbatches      1F1B: rank 0 starts microbatch m + pp when m is back
  *
  * Each grows with e and falls with s (what leaves the rank is before it, at most once per microbatch). So for a target time the
- * farthest cuts that every rank in turn can take reach farthest, and the target is out of reach where these miss the end.
+ * farthest cuts that every rank in turn can take, perhaps none, reach farthest, and the target is out of reach where these miss the
+ * end.
  * Bisection over the target gives the bound.
  *
  * Ranks that hold several runs of segments: `spreadBound`.
@@ -80,21 +81,27 @@ export class DecidedBound {
     const n = this.ranks.segments;
     let from = 0;
     for (let r = 0; r < this.ranks.d.pp && from < n; r++) {
-      if (!(this.need(r, from, from + 1) <= timeSec)) return false;
+      // A rank that can take nothing here is passed over: those after it hold fewer microbatches.
+      if (!this.canTake(r, from, from + 1, timeSec)) continue;
       let fits = from + 1;
       let misses = n + 1;
       for (let step = 1; fits + step <= n && misses > n; step *= 2) {
-        if (this.need(r, from, fits + step) <= timeSec) fits += step;
+        if (this.canTake(r, from, fits + step, timeSec)) fits += step;
         else misses = fits + step;
       }
       while (misses - fits > 1) {
         const middle = (fits + misses) >> 1;
-        if (middle <= n && this.need(r, from, middle) <= timeSec) fits = middle;
+        if (middle <= n && this.canTake(r, from, middle, timeSec)) fits = middle;
         else misses = middle;
       }
       from = fits;
     }
     return from >= n;
+  }
+
+  private canTake(r: number, from: number, to: number, timeSec: number): boolean {
+    const need = this.need(r, from, to);
+    return need <= timeSec && need < Infinity;
   }
 
   /** The step if rank r holds segments [from, to), at least, seconds; Infinity where they do not fit. */

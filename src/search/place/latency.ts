@@ -18,6 +18,8 @@ import type { PlaceOptions, Placement } from './throughput.js';
 
 export function placeForLatency(problem: PlaceProblem, options: PlaceOptions): Placement {
   const groups = groupsOf(problem);
+  if (deviceKinds(problem).length === 0)
+    return { device: null, value: Infinity, lowerBound: Infinity, boundFrom: 'path', proven: true };
   const model = new LatencyModel(problem, groups);
   const lowerBound = pathBound(problem);
   const untilSec = options.clock() + options.maxSec;
