@@ -52,7 +52,7 @@ export const reportCommand: CommandModule<object, Args> = {
           'Without the model the page lacks the time line, memory over time and the layers.',
           '',
           'Examples:',
-          '  partition report partitions/gpt2-small.8.json --model graphs/gpt2-small.onnx --out report.html',
+          '  partition report partitions/gpt2-small.8.json --model graphs/gpt2-small.onnx --out page.html',
           '  partition report model.partition/plan.json --open',
           '  partition report model.partition/plan.json --compare compare.json --out plan.html',
         ].join('\n'),

@@ -1,10 +1,12 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { PartitionError, invariant, oneLine } from '../../src/util/errors.js';
 import { writeFileAtomic } from '../../src/util/files.js';
-import { formatBytes, formatSeconds, formatSi, formatTable } from '../../src/util/format.js';
+import { formatBytes, formatSeconds, formatSi, formatTable, formatUsd } from '../../src/util/format.js';
+import { shellLine } from '../../src/util/shell.js';
 import { Random } from '../../src/util/random.js';
 import { mean, median, quantile } from '../../src/util/stats.js';
 
@@ -85,6 +87,25 @@ describe('numbers for people', () => {
   });
 });
 
+describe('words for a shell', () => {
+  it('are bare where they may be, else in single quotes', () => {
+    expect(shellLine(['partition', 'a b.onnx', '--bind', 'seq=4', "it's", ''])).to.equal(
+      "partition 'a b.onnx' --bind seq=4 'it'\\''s' ''",
+    );
+  });
+});
+
+describe('money', () => {
+  it('is told in three digits', () => {
+    expect([0.0323, 159.2, 1690, 12_600_000].map(formatUsd)).to.deep.equal([
+      '0.0323 USD',
+      '159 USD',
+      '1.69 k USD',
+      '12.6 M USD',
+    ]);
+  });
+});
+
 describe('writing a file', () => {
   const folder = mkdtempSync(join(tmpdir(), 'partition-util-'));
   after(() => rmSync(folder, { recursive: true }));
@@ -95,6 +116,20 @@ describe('writing a file', () => {
     writeFileAtomic(path, 'two');
     expect(readFileSync(path, 'utf8')).to.equal('two');
     expect(readdirSync(join(folder, 'deep'))).to.deep.equal(['x.json']);
+  });
+
+  it('writes into a pipe and does not replace it', async function () {
+    const pipe = join(folder, 'pipe');
+    if (spawnSync('mkfifo', [pipe]).status !== 0) this.skip();
+    const reader = spawn('cat', [pipe], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let read = '';
+    reader.stdout.setEncoding('utf8').on('data', (text: string) => (read += text));
+    const ended = new Promise((resolve) => reader.on('close', resolve));
+    writeFileAtomic(pipe, 'one');
+    await ended;
+    expect(read).to.equal('one');
+    expect(statSync(pipe).isFIFO()).to.equal(true);
+    rmSync(pipe);
   });
 
   it('fails with the place and a hint when a file is in the way', () => {
