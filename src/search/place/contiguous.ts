@@ -90,6 +90,23 @@ export function* contiguousOrders(
   }
 }
 
+/** Cuts of a coarse order: a split of a long one takes time in the square of its cuts. */
+const COARSE_CUTS = 128;
+
+/** The order with every so many of its cuts only; null where it has few. Its splits are splits of the order. */
+export function coarsened({ groups, cut }: Order): Order | null {
+  let cuts = 0;
+  for (const open of cut) cuts += open;
+  if (cuts <= 2 * COARSE_CUTS) return null;
+  const kept = new Uint8Array(cut.length);
+  let seen = 0;
+  for (let i = 0; i < cut.length; i++)
+    if (cut[i] === 1 && Math.floor((seen++ * COARSE_CUTS) / cuts) !== Math.floor((seen * COARSE_CUTS) / cuts))
+      kept[i] = 1;
+  kept[0] = kept[cut.length - 1] = 1;
+  return { groups, cut: kept };
+}
+
 /** Downsets beyond which the exact dynamic program gives way to orders. */
 const MOST_DOWNSETS = 20_000;
 
@@ -114,8 +131,14 @@ export function solveContiguous(
   };
   const outOfTime = (): boolean => options.clock() >= untilSec;
   const limit = (): number => (best === null ? Infinity : best.maxLoad);
-  for (const order of contiguousOrders(problem, groups, options.random))
-    consider(splitOrder(problem, groups, order, limit(), outOfTime));
+  const orders = [...contiguousOrders(problem, groups, options.random)];
+  // A coarse split first: it is there when time is short, and its load spares the whole one most of its work.
+  for (const order of orders) {
+    const coarse = coarsened(order);
+    if (coarse !== null && !(outOfTime() && best !== null))
+      consider(splitOrder(problem, groups, coarse, limit(), () => best !== null && outOfTime()));
+  }
+  for (const order of orders) consider(splitOrder(problem, groups, order, limit(), outOfTime));
   const graph = forwardGraph(problem, groups);
   const downsets = outOfTime() ? null : downsetsOf(graph.count, graph.source, graph.target, MOST_DOWNSETS);
   let exact = false;

@@ -25,7 +25,7 @@ export interface MipOptions {
 }
 
 /** Numbers in the largest program that is tried. */
-const MOST_ENTRIES = 400_000;
+const MOST_ENTRIES = 60_000;
 /** Latencies this much above the best known still count: rounding must not cut the best off. */
 const ABOVE = 1e-6;
 /** The solver's own tolerance on whole numbers, and room for it in its bound. */

@@ -11,7 +11,7 @@ import { Annealer } from './anneal.js';
 import { loadBound } from './bound.js';
 import { groupsOf } from './groups.js';
 import type { Groups } from './groups.js';
-import { contiguousOrders, solveContiguous } from './contiguous.js';
+import { coarsened, contiguousOrders, solveContiguous } from './contiguous.js';
 import { splitOrder } from './linear.js';
 import type { PlaceProblem } from './problem.js';
 import { deviceKinds } from './problem.js';
@@ -62,8 +62,10 @@ export function placeForThroughput(problem: PlaceProblem, options: PlaceOptions)
   annealer.loads.reset(start);
   annealer.note();
   for (const order of contiguousOrders(problem, groups, options.random)) {
-    const split = splitOrder(problem, groups, order, contiguousLoad, () => options.clock() >= seedsUntilSec);
-    if (split !== null && split.maxLoad < contiguousLoad) {
+    for (const row of [coarsened(order), order]) {
+      const outOfTime = (): boolean => options.clock() >= seedsUntilSec;
+      const split = row === null ? null : splitOrder(problem, groups, row, contiguousLoad, outOfTime);
+      if (split === null || split.maxLoad >= contiguousLoad) continue;
       contiguousLoad = split.maxLoad;
       start = split.device;
       annealer.loads.reset(start);
