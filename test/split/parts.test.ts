@@ -87,15 +87,15 @@ describe('collectives in process', () => {
           };
           const parts = Array.from({ length: tp }, (_, rank) => {
             const source = { kind: 'tensor' as const, tensor, sharding: { axis, blocks } };
-            const { dims: local, sizeBytes, visit } = weightBytes(source, rank, tp, 'model.onnx')!;
-            const bytes = new Uint8Array(sizeBytes);
+            const shard = weightBytes(source, rank, tp, 'model.onnx')!;
+            const bytes = new Uint8Array(shard.sizeBytes);
             let at = 0;
-            visit((chunk) => {
+            shard.visit((chunk) => {
               bytes.set(chunk, at);
               at += chunk.length;
             });
-            expect(at).to.equal(sizeBytes);
-            return { type: 'float32', data: new Float32Array(bytes.buffer), dims: local };
+            expect(at).to.equal(shard.sizeBytes);
+            return { type: 'float32', data: new Float32Array(bytes.buffer), dims: shard.dims };
           });
           const whole = gatherOf(parts, axis, dims[axis] / blocks / tp);
           expect(whole.dims).to.deep.equal(dims);
