@@ -4,7 +4,7 @@
  */
 import { DType, dtypeName, isFloat } from '../../model/index.js';
 import { bind, symbolsOf } from '../../ops/dim.js';
-import type { Dim, ValueType } from '../../ops/types.js';
+import type { Dim, Shape, ValueType } from '../../ops/types.js';
 import { PartitionError } from '../../util/errors.js';
 import { Random } from '../../util/random.js';
 import { elementsOf, isWide, runtimeType } from './elements.js';
@@ -25,6 +25,7 @@ export function seededInputs(
 ): Record<string, RuntimeTensor> {
   const random = new Random(seed);
   const bound = new Map<string, Dim>(Object.entries(sizes));
+  bindCacheSizes(facts, bound);
   const rows = indexedRows(facts);
   const inputs: Record<string, RuntimeTensor> = {};
   for (const name of facts.inputs) {
@@ -60,6 +61,51 @@ function sizesOf(type: ValueType | null, bound: Map<string, Dim>): number[] | nu
       if (!bound.has(symbol)) bound.set(symbol, bound.size === 0 ? FIRST_SIZE : OTHER_SIZE);
     return Number(bind(d, bound));
   });
+}
+
+/**
+ * With cached keys and values [batch, heads, past, head size] among the inputs, the mask covers past and present tokens, and a
+ * head is as wide as the attention that reads the cache has it.
+ */
+function bindCacheSizes(facts: SplitFacts, bound: Map<string, Dim>): void {
+  const shapes = facts.inputs.map((name) => {
+    const type = facts.type(name);
+    return { name, isFloat: type?.kind === 'tensor' && isFloat(type.dtype), shape: shapeOf(type) ?? [] };
+  });
+  const caches = shapes.filter((input) => input.isFloat && input.shape.length === 4);
+  const tokens = shapes.filter((input) => !input.isFloat && input.shape.length === 2);
+  if (caches.length < 2 || tokens.length === 0) return;
+  const settle = (d: Dim, size: number): void => {
+    for (const symbol of symbolsOf(d)) if (!bound.has(symbol)) bound.set(symbol, size);
+  };
+  const sizeOf = (d: Dim): number => Number(bind(d, bound));
+  const [batch, length] = tokens[0].shape;
+  // Fused attention takes several new tokens on top of a cache for one sequence only.
+  settle(batch, 1);
+  settle(length, OTHER_SIZE);
+  for (const { name, shape } of caches) {
+    settle(shape[2], OTHER_SIZE);
+    const width = headSize(facts, name);
+    if (width !== null) settle(shape[3], width);
+  }
+  for (const { shape } of tokens.slice(1)) settle(shape[1], sizeOf(caches[0].shape[2]) + sizeOf(length));
+}
+
+/** Columns of the query over its heads, for the fused attention that reads a cache. */
+function headSize(facts: SplitFacts, cache: string): number | null {
+  for (const { proto, inferred } of facts.nodes) {
+    if (inferred === null || !proto.input.includes(cache)) continue;
+    const heads = inferred.attrs.int('num_heads', 0);
+    const columns = shapeOf(facts.type(proto.input[0]))?.at(-1);
+    if (heads === 0 || typeof columns !== 'number') continue;
+    const isPacked = (proto.input[1] ?? '') === '';
+    return columns / (isPacked ? heads + 2 * inferred.attrs.int('kv_num_heads', heads) : heads);
+  }
+  return null;
+}
+
+function shapeOf(type: ValueType | null): Shape | null {
+  return type?.kind === 'tensor' ? type.shape : null;
 }
 
 /** Operators between an input and the table that it indexes. */
