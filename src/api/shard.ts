@@ -63,7 +63,7 @@ export interface ShardResult {
   readonly edges: number;
   /** Null when nothing feasible was found. */
   readonly cost: number | null;
-  /** No feasible solution costs less. */
+  /** No feasible solution costs less; null when it was proved that nothing is feasible. */
   readonly lowerBound: number | null;
   /** cost / lowerBound - 1; null when either is missing or the bound is 0. */
   readonly gap: number | null;
@@ -106,7 +106,7 @@ export async function solveShard(request: ShardRequest, hooks: ShardHooks): Prom
   const reduction = leastPeak(instance) <= instance.usageLimit ? reduceInstance(instance) : null;
   const core = reduction?.core ?? null;
   if (reduction === null || core === null)
-    return nothing(instance, request.problemPath, null, true, clock() - started);
+    return nothing(instance, request.problemPath, Infinity, true, clock() - started);
   const exchange = Exchange.for(core);
   const choice = request.choice ?? 'bandit';
   const seeds = new Random(request.seed);
@@ -129,7 +129,7 @@ export async function solveShard(request: ShardRequest, hooks: ShardHooks): Prom
   });
   exchange.stop();
   if (found.cost === Infinity)
-    return nothing(instance, request.problemPath, finite(found.bound), false, clock() - started);
+    return nothing(instance, request.problemPath, found.bound, found.bound === Infinity, clock() - started);
   const solution = reduction.unroll(found.choice);
   const verdict = judgeShard(instance, solution);
   invariant(
@@ -172,14 +172,14 @@ function chooserOf(choice: ShardChoice, random: Random): NeighbourhoodChoice {
 function nothing(
   instance: ShardInstance,
   path: string,
-  lowerBound: number | null,
+  lowerBound: number,
   proven: boolean,
   wallSec: number,
 ): ShardResult {
   return {
     ...factsOf(instance, path),
     cost: null,
-    lowerBound,
+    lowerBound: finite(lowerBound),
     gap: null,
     peakUsage: leastPeak(instance),
     feasible: false,

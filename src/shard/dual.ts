@@ -13,6 +13,8 @@ const FIRST_SHARE = 0.3;
 const PATIENCE = 8;
 const SHORTER = 0.7;
 const LONGER = 1.1;
+/** A step that falls by this share of the way to the target was far too long. */
+const FAR_OFF = 0.1;
 const WARM_UP_PASSES = 20;
 /** The target is at least this times the bound. */
 const NEAREST_AIM = 1.001;
@@ -37,6 +39,8 @@ export class DualAscent {
   private worse = 0;
   private steps = 0;
   private firstBound = 0;
+  /** Most usage beyond the capacity of any row, of the choice. */
+  private worst = -Infinity;
 
   constructor(private readonly core: ShardCore) {
     this.price = new Float64Array(core.rowCount);
@@ -73,6 +77,7 @@ export class DualAscent {
       this.bound = found;
       price.set(trial);
     }
+    const aim = Number.isFinite(target) ? Math.max(target, this.bound * NEAREST_AIM) : this.bound * GUESS;
     for (let r = 0; r < core.rowCount; r++) {
       along += short[r] * direction[r];
       direction[r] = newest * short[r] + (1 - newest) * direction[r];
@@ -81,12 +86,11 @@ export class DualAscent {
     if (isBetter) {
       this.worse = 0;
       if (along > 0) this.share *= LONGER;
-    } else if (++this.worse >= PATIENCE) {
+    } else if (++this.worse >= PATIENCE || found < this.bound - FAR_OFF * (aim - this.bound)) {
       this.share *= SHORTER;
       this.worse = 0;
     }
     if (square === 0) return;
-    const aim = Number.isFinite(target) ? Math.max(target, this.bound * NEAREST_AIM) : this.bound * GUESS;
     const room = Math.max(aim - found, 1e-3 * Math.abs(aim));
     const factor = (this.share * room) / square;
     for (let r = 0; r < core.rowCount; r++) trial[r] = Math.max(0, price[r] + factor * direction[r]);
@@ -96,6 +100,11 @@ export class DualAscent {
   /** Whether steps have become too short to matter. */
   get isConverged(): boolean {
     return this.share < SHORTEST;
+  }
+
+  /** Whether the choice overfills no row. */
+  get fits(): boolean {
+    return this.worst <= 0;
   }
 
   /** A cost to aim at while no solution is known. */
@@ -125,9 +134,11 @@ export class DualAscent {
         short[core.rowEnd[g]] -= usage;
       }
     let load = 0;
+    this.worst = -Infinity;
     for (let r = 0; r < core.rowCount; r++) {
       load += short[r];
       short[r] = load - core.capacity[r];
+      if (short[r] > this.worst) this.worst = short[r];
     }
   }
 

@@ -4,8 +4,10 @@
  */
 import type { Random } from '../util/random.js';
 import type { ShardCore } from './core.js';
+import { coreCost } from './core.js';
 import { Descent } from './descend.js';
 import { DualAscent } from './dual.js';
+import { searchExactly } from './exact.js';
 import type { Exchange } from './exchange.js';
 import { NEIGHBOURHOODS } from './neighbourhood.js';
 import type { NeighbourhoodChoice } from './neighbourhoodChoice.js';
@@ -29,7 +31,7 @@ export interface CoreNews {
 }
 
 export interface CoreResult {
-  /** Infinity when no feasible solution was found; then `choice` means nothing. */
+  /** Infinity when no feasible solution was found (when `bound` is Infinity too, there is none); `choice` then means nothing. */
   readonly cost: number;
   readonly choice: Int32Array;
   /** No feasible solution costs less. */
@@ -44,6 +46,8 @@ const FIRST_DUAL_MOST_SEC = 2;
 const FIRST_DESCENT_SHARE = 0.04;
 /** Share of the time after which a thread with a worse solution goes on from the best. */
 const ADOPT_EVERY = 0.08;
+/** Larger cores are not searched through. */
+const MOST_SEARCHED = 48;
 /** Bounds are sums of many numbers. */
 const ROUNDING = 1e-9;
 
@@ -51,6 +55,8 @@ const ROUNDING = 1e-9;
 export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
   const { clock, deadline, exchange, random } = options;
   const begun = clock();
+  const exact = core.count <= MOST_SEARCHED ? searchExactly(core) : null;
+  if (exact !== null) return { ...exact, bound: exact.cost };
   const total = deadline - begun;
   const after = (share: number): number => begun + share * total;
   const dual = new DualAscent(core);
@@ -60,6 +66,7 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
   const ascend = (until: number): void => {
     for (let k = 0; clock() < until && !isOver() && !dual.isConverged; k++) {
       dual.step(exchange.bestCost < Infinity ? exchange.bestCost : dual.guess);
+      offerDual(core, dual, exchange);
       if (k % 16 === 15) news();
     }
     dual.settle(2);
@@ -67,6 +74,7 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
   };
   // One step at least, so that there is a bound.
   dual.step(dual.guess);
+  offerDual(core, dual, exchange);
   ascend(Math.min(after(FIRST_DUAL), begun + FIRST_DUAL_MOST_SEC));
   const descent = new Descent(
     core,
@@ -133,6 +141,13 @@ export function assistCore(core: ShardCore, options: Omit<CoreOptions, 'onNews'>
     adopt += pause;
     goOnFromBest(descent, exchange);
   }
+}
+
+/** Tells the choice that follows the messages when it is feasible. */
+function offerDual(core: ShardCore, dual: DualAscent, exchange: Exchange): void {
+  if (!dual.fits) return;
+  const cost = coreCost(core, dual.choice);
+  if (cost < core.forbidden) exchange.offer(cost, dual.choice);
 }
 
 function goOnFromBest(descent: Descent, exchange: Exchange): void {
