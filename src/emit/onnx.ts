@@ -75,6 +75,11 @@ function annotate(input: EmitInput, model: EmitModel, notes: Notes): ModelProto 
     };
     return { ...n, deviceConfigurations: [...n.deviceConfigurations, entry] };
   });
+  for (const [size, shards] of specs.uneven)
+    notes.differs(
+      `a dimension of ${size} over ${shards} shards, padded to ${Math.ceil(size / shards) * shards}`,
+      'the annotation names the uneven split; the backend chooses how to cut it',
+    );
   const ir = Math.max(FIRST_IR_WITH_DEVICES, Number(proto.irVersion ?? 0));
   return {
     ...proto,

@@ -19,6 +19,8 @@ type DeviceLists = Pick<ShardingSpecProto, 'device' | 'indexToDeviceGroupMap'>;
 export class SpecWriter {
   /** Devices of the configuration. */
   readonly deviceCount: number;
+  /** Sizes that their shards do not divide, with the number of shards; how they are cut is the backend's choice. */
+  readonly uneven = new Map<number, number>();
   /** Lists are shared by all tensors that are split alike on a stage. */
   private readonly lists = new Map<string, DeviceLists>();
   /** Places of a stage that take part. */
@@ -54,6 +56,9 @@ export class SpecWriter {
       axis: d,
       simpleSharding: this.simple(sharding, d, shards),
     }));
+    for (const { dimValue, numShards } of shardedDim.flatMap((dim) => dim.simpleSharding))
+      if (dimValue !== undefined && Number(dimValue) % Number(numShards) !== 0)
+        this.uneven.set(Number(dimValue), Number(numShards));
     return { tensorName: tensor, ...lists, shardedDim };
   }
 

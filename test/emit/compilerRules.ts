@@ -1,4 +1,5 @@
 /** Rules of what compilers and schedulers read: Shardy text, JAX specs, annotated ONNX, rank maps. */
+import type { NotExpressed } from '../../src/emit/types.js';
 import { checkModel, encodeModel } from '../../src/model/index.js';
 import type { ModelProto } from '../../src/model/types.js';
 import type { Plan } from '../../src/plan/types.js';
@@ -84,8 +85,13 @@ export function jaxFaults(text: string, plan: Plan): string[] {
   return faults;
 }
 
-/** The annotations of a model against each other, the plan, and the model without them. */
-export function onnxFaults(annotated: ModelProto, original: ModelProto, plan: Plan): string[] {
+/** The annotations of a model against each other, the plan, and the model without them; what is uneven must be said. */
+export function onnxFaults(
+  annotated: ModelProto,
+  original: ModelProto,
+  plan: Plan,
+  notes: readonly NotExpressed[],
+): string[] {
   const faults = checkModel(annotated, 'annotated')
     .filter((d) => d.message.includes('device') || d.message.includes('shard'))
     .map((d) => d.message);
@@ -106,6 +112,15 @@ export function onnxFaults(annotated: ModelProto, original: ModelProto, plan: Pl
         const shards = shardedDim
           .flatMap((d) => d.simpleSharding)
           .reduce((p, s) => p * Number(s.numShards), 1);
+        for (const { dimValue, numShards } of shardedDim.flatMap((d) => d.simpleSharding))
+          if (
+            dimValue !== undefined &&
+            Number(dimValue) % Number(numShards) !== 0 &&
+            !notes.some(({ asked }) =>
+              asked.startsWith(`a dimension of ${dimValue} over ${numShards} shards`),
+            )
+          )
+            faults.push(`${tensorName}: ${dimValue} over ${numShards}`);
         if (shards !== device.length) faults.push(`${tensorName}: ${shards} shards on ${device.length}`);
       }
     }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parseAllDocuments } from 'yaml';
-import type { EmitInput, EmittedFile } from '../../src/emit/index.js';
+import type { EmitInput, EmittedFile, NotExpressed } from '../../src/emit/index.js';
 import { emitTarget, emitTargets } from '../../src/emit/index.js';
 import { deviceOf, hostsOf } from '../../src/emit/hosts.js';
 import { readModel } from '../../src/model/index.js';
@@ -16,7 +16,7 @@ import { EMIT_CASES, EmitSource, textOf } from './support.js';
 const PLANS = 6;
 const folder = mkdtempSync(join(tmpdir(), 'partition-emit-'));
 
-type Judge = (files: readonly EmittedFile[], input: EmitInput) => string[];
+type Judge = (files: readonly EmittedFile[], input: EmitInput, notes: readonly NotExpressed[]) => string[];
 
 /** What each tool itself would find wrong. */
 const JUDGES: Readonly<Record<string, Judge>> = {
@@ -45,10 +45,10 @@ const JUDGES: Readonly<Record<string, Judge>> = {
   },
   jax: (files, { plan }) => jaxFaults(textOf(files, /\.json$/), plan),
   shardy: (files, { plan }) => shardyFaults(textOf(files, /\.mlir$/), plan),
-  onnx: ([file], { plan, model }) => {
+  onnx: ([file], { plan, model }, notes) => {
     const path = join(folder, 'annotated.onnx');
     (file.content as (path: string) => void)(path);
-    return onnxFaults(readModel(path), model!.proto, plan);
+    return onnxFaults(readModel(path), model!.proto, plan, notes);
   },
   slurm: (files, input) =>
     placementFaults(input, (devices) => {
@@ -111,7 +111,7 @@ describe('the files of random plans', function () {
           for (const { name, content } of list)
             if (typeof content === 'string')
               scripts.push([`${test.name}-${i}-${target.name}-${name}`.replace(/ /g, '_'), content]);
-          const faults = JUDGES[target.name](list, input);
+          const faults = JUDGES[target.name](list, input, notExpressed);
           if (!notExpressed.some((n) => n.blocks)) expect(faults, where).to.deep.equal([]);
           for (const { asked, instead } of notExpressed) {
             expect(asked, where).to.match(/\S/);

@@ -19,6 +19,7 @@ export interface EmitCase {
   readonly devices: number;
   readonly cluster: string;
   readonly seq: number;
+  readonly bind?: Readonly<Record<string, number>> | undefined;
   readonly proto: () => ModelProto;
 }
 
@@ -62,8 +63,8 @@ export class EmitSource {
     seed: number,
   ) {
     this.proto = test.proto();
-    const seq = test.seq > 0 ? test.seq : undefined;
-    const model = analyzeModel(this.proto, test.name, { seq });
+    const seq = test.seq > 0 && test.bind === undefined ? test.seq : undefined;
+    const model = analyzeModel(this.proto, test.name, { seq, bind: test.bind });
     const { devices } = test;
     this.problem = problemOf(model, loadCluster(test.cluster, devices), { devices, batch: 768 });
     this.plans = new RandomPlans(this.problem.problem, seed);
