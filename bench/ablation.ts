@@ -2,7 +2,7 @@
  * What each part of the agents is worth, on problems that neither the training of the shipped policy nor the suite draws
  * (bench/held-out.yaml): imitation, best-of-N, the embedding of the graph, the policy in the agent's search, one agent or many.
  *
- *     node --import tsx bench/ablation.ts [--problems 6] [--seeds 3]
+ *     node --import tsx bench/ablation.ts [--problems 6] [--seeds 3] [--updates 40]
  *
  * Writes partitions/ablation.md and ablation.json.
  */
@@ -34,8 +34,6 @@ import { mean, median } from '../src/util/stats.js';
 
 /** Problems before this one were tuned on. */
 const FIRST_PROBLEM = 100;
-/** Updates of the two short trainings that tell what the embedding is worth. */
-const SHORT_UPDATES = 40;
 /** Seconds after which an agent that trains on the problem itself is cut short. */
 const CAP_SEC = 4;
 
@@ -50,9 +48,9 @@ interface Variant {
 const clock = (): number => performance.now() / 1000;
 
 /** Policies trained the same short way, with and without the embedding; paths of their checkpoints. */
-async function trainShort(folder: string, embedding: boolean): Promise<string> {
+async function trainShort(folder: string, embedding: boolean, updates: number): Promise<string> {
   const config = readTrainingConfig(SHIPPED_TRAINING);
-  const settings = { ...settingsOf(config), updates: SHORT_UPDATES, teacherEvaluations: 300, embedding };
+  const settings = { ...settingsOf(config), updates, teacherEvaluations: 300, embedding };
   const trainer = new PlanTrainer(
     await loadBackend(),
     (index) => trainingProblem(config, index),
@@ -61,7 +59,7 @@ async function trainShort(folder: string, embedding: boolean): Promise<string> {
   );
   while (!trainer.finished) {
     const { update } = trainer.update();
-    if (update % 10 === 0) console.error(`embedding ${embedding}: ${update} of ${SHORT_UPDATES} updates`);
+    if (update % 10 === 0) console.error(`embedding ${embedding}: ${update} of ${updates} updates`);
   }
   const path = join(folder, `${embedding}.json`);
   saveCheckpoint(path, trainer.checkpoint(false));
@@ -87,7 +85,7 @@ function variants(plain: string, embedded: string): Variant[] {
       of(`policy in the search, ${n} evaluations`, 'off', n, unguidedSolver),
     ]),
     of('agents', 'one (DQN)', 600, dqnSolver),
-    of('agents', 'one for each stage (multi-agent DQN)', 600, createMadqnSolver({}, [])),
+    of('agents', 'one for each stage (multi-agent DQN), from random plans', 600, createMadqnSolver({}, [])),
   ];
 }
 
@@ -132,7 +130,7 @@ async function measure(
   return all.map(({ part, setting, evaluations }, v) => ({ part, setting, evaluations, gaps: gaps[v] }));
 }
 
-function page(results: readonly Result[], problems: number, seeds: number): string {
+function page(results: readonly Result[], problems: number, seeds: number, updates: number): string {
   const shown = (gap: number): string => (Number.isFinite(gap) ? formatPercent(gap) : 'no plan');
   const rows = results.map(({ part, setting, evaluations, gaps }) => {
     const found = gaps.filter((g) => Number.isFinite(g));
@@ -149,7 +147,7 @@ function page(results: readonly Result[], problems: number, seeds: number): stri
     `${problems} problems that neither the training of the shipped policy nor the suite draws (\`bench/held-out.yaml\`, from number ${FIRST_PROBLEM}),`,
     `${seeds} seeds each, at most ${CAP_SEC} s a run. Gaps of the median over seeds to the best value known (all runs, and annealing, enumeration and`,
     `dynamic programming with 8,000 evaluations). The mean is over the problems on which a plan was found. For the embedding two policies were trained`,
-    `the same short way (${SHORT_UPDATES} updates); all other policies are the shipped one, or start from nothing. Demonstrations of the teachers are part of`,
+    `the same short way (${updates} updates); all other policies are the shipped one, or start from nothing. Demonstrations of the teachers are part of`,
     'what SAC with imitation returns. Written by `node --import tsx bench/ablation.ts`.',
     '',
     '| part | setting | evaluations | median gap | mean gap | worst | plans found |',
@@ -161,20 +159,24 @@ function page(results: readonly Result[], problems: number, seeds: number): stri
 
 async function main(): Promise<void> {
   const text = { type: 'string' } as const;
-  const { values } = parseArgs({ options: { problems: text, seeds: text } });
+  const { values } = parseArgs({ options: { problems: text, seeds: text, updates: text } });
+  const updates = Number(values.updates ?? 40);
   const [problems, seeds] = [Number(values.problems ?? 6), Number(values.seeds ?? 3)];
   const config = readTrainingConfig(fileURLToPath(new URL('held-out.yaml', import.meta.url)));
   const folder = mkdtempSync(join(tmpdir(), 'ablation-'));
   try {
-    const [plain, embedded] = [await trainShort(folder, false), await trainShort(folder, true)];
+    const [plain, embedded] = [
+      await trainShort(folder, false, updates),
+      await trainShort(folder, true, updates),
+    ];
     const results = await measure(config, variants(plain, embedded), problems, seeds);
     const partitions = fileURLToPath(new URL('../partitions', import.meta.url));
     writeFileAtomic(
       `${partitions}/ablation.json`,
-      `${JSON.stringify({ problems, seeds, results }, null, 1)}\n`,
+      `${JSON.stringify({ problems, seeds, updates, results }, null, 1)}\n`,
     );
-    writeFileAtomic(`${partitions}/ablation.md`, page(results, problems, seeds));
-    console.log(page(results, problems, seeds));
+    writeFileAtomic(`${partitions}/ablation.md`, page(results, problems, seeds, updates));
+    console.log(page(results, problems, seeds, updates));
   } finally {
     rmSync(folder, { recursive: true });
   }
