@@ -56,6 +56,8 @@ export async function runSplit(
       for (let rank = 0; rank < tp; rank++) {
         const piece = pieceOf(step.stage, step.segment, rank);
         const values = held[step.stage][rank];
+        // Dead operators only: the runtime refuses to run for nothing.
+        if (piece.outputs.length === 0) continue;
         const outputs = await runWhole(runtime, join(folder, piece.file), Object.fromEntries(values));
         for (const [name, tensor] of Object.entries(outputs)) values.set(name, tensor);
         if (!onPiece(++done, manifest.pieces.length)) return null;

@@ -29,7 +29,9 @@ const LEVELS = 1e6;
 /** @throws PartitionError infeasible when something that is no tensor would have to cross between pieces */
 export function schedule(program: Program, where: string): Schedule {
   const slot = slots(program);
-  const keys = [...new Set(slot)].sort((a, b) => a - b);
+  // A model without nodes still hands on its weights.
+  const isData = slot.length === 0 && program.outputs.some((name) => program.weights.has(name));
+  const keys = isData ? [0] : [...new Set(slot)].sort((a, b) => a - b);
   const indexOf = new Map(keys.map((key, i) => [key, i]));
   const members: ProgramNode[][] = keys.map(() => []);
   program.nodes.forEach((node, n) => members[indexOf.get(slot[n])!].push(node));
@@ -59,7 +61,7 @@ export function schedule(program: Program, where: string): Schedule {
   for (const name of program.outputs) {
     leave(name);
     // An output that is a weight: the last piece hands it on.
-    if (program.weights.has(name) && keys.length > 0) {
+    if (program.weights.has(name)) {
       weights[keys.length - 1].add(name);
       outputs[keys.length - 1].add(name);
     }
