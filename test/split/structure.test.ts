@@ -166,6 +166,43 @@ describe('a split model', function () {
     ).to.have.length(4 * 2);
   });
 
+  it('slices experts whose fused weights are picked by token', async () => {
+    const floats = (name: string, dims: number[]) => {
+      const values = Float32Array.from(
+        { length: dims.reduce((a, b) => a * b, 1) },
+        (_, i) => Math.sin(i) / 4,
+      );
+      const rawData = { kind: 'bytes' as const, bytes: new Uint8Array(values.buffer) };
+      return { ...int64s(name, []), dims, dataType: 1, rawData };
+    };
+    const proto = model(
+      graph(
+        [
+          node('GatherND', 'up expert', 'picked'),
+          node('MatMul', 'x picked', 'fused'),
+          node('Split', 'fused', 'gate value', { axis: -1, num_outputs: 2 }),
+          node('Sigmoid', 'gate', 'open'),
+          node('Mul', 'open value', 'inner'),
+          node('GatherND', 'down expert', 'back'),
+          node('MatMul', 'inner back', 'y'),
+        ],
+        [value('x', ['n', 1, 16]), value('expert', ['n', 1], 7)],
+        [value('y', ['n', 1, 16])],
+        { initializer: [floats('up', [4, 16, 64]), floats('down', [4, 32, 16])] },
+      ),
+    );
+    const modelPath = write('experts.onnx', proto);
+    const reply = (await verifySplit({ modelPath, tp: 2 }))!;
+    expect(reply.verification.pass).to.equal(true);
+    splitFile({ modelPath, tp: 2, out: at('out') });
+    const { shardings, steps } = manifestOf('out');
+    expect(shardings.map(({ tensor, axis, blocks }) => ({ tensor, axis, blocks }))).to.deep.equal([
+      { tensor: 'down', axis: 1, blocks: 1 },
+      { tensor: 'up', axis: 2, blocks: 2 },
+    ]);
+    expect(steps.filter((s) => s.kind !== 'run').map((s) => s.kind)).to.deep.equal(['allReduce']);
+  });
+
   it('replaces an earlier one in its folder, and leaves what is not its own', () => {
     writeFileSync(join(folder, 'notes.txt'), 'mine');
     splitFile({ modelPath: tiny, stages: 4, tp: 2, out: folder });

@@ -49,7 +49,7 @@ const set = (names: string): ReadonlySet<string> => new Set(names.trim().split(/
 /** Run on shards as they are: what they do follows from the sizes of their inputs. */
 const PLAIN = set(`
   Abs Acos Acosh Add And Asin Asinh Atan Atanh BatchNormalization BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast
-  CastLike Ceil Celu Clip Concat Cos Cosh CumSum DequantizeLinear Div Einsum Elu Equal Erf Exp Flatten Floor Gather Gelu Greater
+  CastLike Ceil Celu Clip Concat Cos Cosh CumSum DequantizeLinear Div Einsum Elu Equal Erf Exp Flatten Floor Gather GatherND Gelu Greater
   GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax MatMul
   MatMulInteger Max Mean Min Mish Mod Mul Neg Not Or Pow PRelu QuantizeLinear RMSNormalization Reciprocal ReduceL1 ReduceL2
   ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Round Selu Sigmoid Sign

@@ -294,19 +294,25 @@ class ParallelBuilder {
     return true;
   }
 
-  /** A table of weights that is read by index: cut along its rows. */
-  private placeLookup(n: number, { rule, op, kernel }: RuledNode, stage: number): boolean {
+  /** A table of weights that is read by index: cut along its rows, else along another dimension. */
+  private placeLookup(n: number, ruled: RuledNode, stage: number): boolean {
+    const { op, kernel } = ruled;
     const { proto } = this.facts.nodes[n];
-    if (kernel !== 'gather' || op.opType !== 'Gather' || op.domain !== '' || op.version < 9) return false;
+    if (kernel !== 'gather' || op.domain !== '') return false;
+    if (!this.values.isWeight(proto.input[0]) || this.values.isWeight(proto.input[1])) return false;
+    if ((elementCount(op.inputShape(0) ?? []) ?? 0) < FEWEST_ELEMENTS) return false;
+    return this.placeRows(n, ruled, stage) || this.placeColumns(n, ruled, stage);
+  }
+
+  private placeRows(n: number, { op }: RuledNode, stage: number): boolean {
+    const { proto } = this.facts.nodes[n];
     const table = op.inputShape(0) ?? [];
     const rank = op.inputShape(1)?.length;
     const dtype = op.inputDtype(0);
-    if (!this.values.isWeight(proto.input[0]) || this.values.isWeight(proto.input[1])) return false;
-    if (!isFloat(dtype) || rank === undefined || (elementCount(table) ?? 0) < FEWEST_ELEMENTS) return false;
+    if (op.opType !== 'Gather' || op.version < 9 || !isFloat(dtype) || rank === undefined) return false;
     const axis = wrapAxis(op.attrs.int('axis', 0), table.length);
     const rows = table[axis];
-    if (rows % this.tp !== 0 || rows < FEWEST_COLUMNS * this.tp)
-      return this.placeColumns(n, rule, op, axis, stage);
+    if (rows % this.tp !== 0 || rows < FEWEST_COLUMNS * this.tp) return false;
     const { values } = this;
     const input = [
       values.shard(proto.input[0], { axis, blocks: 1 }, stage),
@@ -327,33 +333,24 @@ class ParallelBuilder {
     return true;
   }
 
-  /** Rows that do not divide: the widest other dimension of the table. */
-  private placeColumns(
-    n: number,
-    rule: RuledNode['rule'],
-    op: RuledNode['op'],
-    axis: number,
-    stage: number,
-  ): boolean {
-    const ruled = this.rules.of(n);
+  /** The widest dimension of a table that is read whole, as of experts whose weights are picked by token. */
+  private placeColumns(n: number, ruled: RuledNode, stage: number): boolean {
+    const { rule, op } = ruled;
     const table = op.inputShape(0) ?? [];
-    let widest = -1;
-    table.forEach((size, k) => {
-      if (
-        k !== axis &&
-        size % this.tp === 0 &&
-        size >= FEWEST_COLUMNS * this.tp &&
-        size > (table[widest] ?? 0)
-      )
-        widest = k;
-    });
-    const factor = widest < 0 ? undefined : rule.inputs[0]?.[widest]?.[0];
-    if (ruled === null || factor === undefined) return false;
-    const cut = { factor, inner: 1 };
-    const form = this.formFor(n, ruled, cut);
-    if (form === null) return false;
-    this.placeCut(n, ruled, cut, form, stage);
-    return true;
+    const widest = table.map((_, k) => k).sort((a, b) => table[b] - table[a]);
+    for (const k of widest) {
+      const factor = rule.inputs[0]?.[k]?.[0];
+      if (factor === undefined || rule.factors[factor].kind !== 'parallel') continue;
+      if (table[k] < FEWEST_COLUMNS * this.tp) continue;
+      for (const inner of new Set([this.innerWanted(n, ruled, factor), 1])) {
+        const cut = { factor, inner };
+        const form = this.formFor(n, ruled, cut);
+        if (form === null) continue;
+        this.placeCut(n, ruled, cut, form, stage);
+        return true;
+      }
+    }
+    return false;
   }
 }
 
