@@ -127,14 +127,19 @@ export function oneOf<T extends string>(value: string, choices: readonly T[], fl
 
 /** Seconds of wall clock: `30s`, `500ms`. */
 export function parseSeconds(value: string, flag: string): number {
-  const { maxSec, maxEvaluations } = parseBudget(value);
+  const { maxSec, maxEvaluations } = parseBudget(value, flag, 'seconds', `for example ${flag} 30s`);
   if (maxEvaluations !== Infinity || maxSec === Infinity)
     throw new PartitionError('usage', `expected seconds, found ${value}`, flag, `for example ${flag} 30s`);
   return maxSec;
 }
 
 /** `10s`, `2000ev`, or both as `10s,2000ev`. */
-export function parseBudget(value: string): { maxSec: number; maxEvaluations: number } {
+export function parseBudget(
+  value: string,
+  flag = '--budget',
+  expected = 'seconds or evaluations',
+  hint = 'for example --budget 10s or --budget 2000ev',
+): { maxSec: number; maxEvaluations: number } {
   const budget = { maxSec: Infinity, maxEvaluations: Infinity };
   for (const term of value.split(',')) {
     const match = /^\s*(\d+(?:\.\d+)?)\s*(s|ms|ev)\s*$/.exec(term);
@@ -142,9 +147,9 @@ export function parseBudget(value: string): { maxSec: number; maxEvaluations: nu
     if (match === null || amount <= 0 || (match[2] === 'ev' && !Number.isSafeInteger(amount))) {
       throw new PartitionError(
         'usage',
-        `expected seconds or evaluations above 0, found ${term || 'nothing'}`,
-        '--budget',
-        'for example --budget 10s or --budget 2000ev',
+        `expected ${expected} above 0, found ${term || 'nothing'}`,
+        flag,
+        hint,
       );
     }
     if (match[2] === 'ev') budget.maxEvaluations = amount;

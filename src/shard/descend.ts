@@ -20,6 +20,7 @@ const WHOLE_ROUNDS = 6;
 /** Blocks without room in memory until its penalty rises, and how much. */
 const PATIENCE = 60;
 const DEARER = 2;
+const FIRST_PENALTY = 0.03;
 /** Blocks between two recounts of costs, which drift when they are not whole. */
 const RECOUNT = 5000;
 
@@ -113,7 +114,9 @@ export class Descent {
     if (++this.blocks % RECOUNT === 0) state.recount();
     if (!state.slack.isOverfull()) this.overfullFor = 0;
     else if (++this.overfullFor >= PATIENCE) {
-      this.penalty = Math.max(this.penalty * DEARER, Number.MIN_VALUE);
+      // Without prices from the dual the first penalty makes the excess worth a share of the cost.
+      const least = (FIRST_PENALTY * Math.abs(state.cost)) / state.slack.excess();
+      this.penalty = Math.max(this.penalty * DEARER, least);
       this.overfullFor = 0;
     }
     this.keep();

@@ -90,7 +90,8 @@ export class DualAscent {
       this.share *= SHORTER;
       this.worse = 0;
     }
-    if (square === 0) return;
+    // Nothing but prices of zero would fall: back to where the bound is.
+    if (square === 0) square = Infinity;
     const room = Math.max(aim - found, 1e-3 * Math.abs(aim));
     const factor = (this.share * room) / square;
     for (let r = 0; r < core.rowCount; r++) trial[r] = Math.max(0, price[r] + factor * direction[r]);

@@ -1,4 +1,6 @@
 /** Typed arrays that grow as a file is read. */
+const LARGE = 1 << 24;
+
 export class GrowingFloat64 {
   private data = new Float64Array(1 << 12);
   length = 0;
@@ -18,7 +20,9 @@ export class GrowingFloat64 {
   }
 
   private grow(): void {
-    const larger = new Float64Array(Math.ceil(this.data.length * 1.7));
+    // Of large arrays less is kept in reserve: old and new stand side by side for a moment.
+    const factor = this.data.length < LARGE ? 2 : 1.25;
+    const larger = new Float64Array(Math.ceil(this.data.length * factor));
     larger.set(this.data);
     this.data = larger;
   }
@@ -88,7 +92,7 @@ export class DistinctLists {
   csr(): { start: Float64Array; value: Float64Array } {
     const start = new Float64Array(this.lists.count + 1);
     start.set(this.lists.starts.view(), 1);
-    return { start, value: this.lists.values.view().slice() };
+    return { start, value: this.lists.values.view() };
   }
 }
 

@@ -7,6 +7,8 @@ import type { ShardCore } from './core.js';
 import { coreCost } from './core.js';
 import { Descent } from './descend.js';
 import { DualAscent } from './dual.js';
+import { leastUsage } from './leastUsage.js';
+import { ShardState } from './state.js';
 import { searchExactly } from './exact.js';
 import type { Exchange } from './exchange.js';
 import { NEIGHBOURHOODS } from './neighbourhood.js';
@@ -42,12 +44,14 @@ export interface CoreResult {
 const FIRST_DUAL = 0.04;
 const ALL_DUAL = 0.3;
 const FIRST_DUAL_MOST_SEC = 2;
-/** Most seconds of the first descent without a feasible solution, and with one. */
+/** Share of the time for the first descent, or until there is a feasible solution. */
 const FIRST_DESCENT_SHARE = 0.04;
 /** Share of the time after which a thread with a worse solution goes on from the best. */
 const ADOPT_EVERY = 0.08;
 /** Larger cores are not searched through. */
 const MOST_SEARCHED = 48;
+/** Share of the time without a feasible solution after which the descent starts anew where memory is least. */
+const FRUGAL_AFTER = 0.05;
 /** Bounds are sums of many numbers. */
 const ROUNDING = 1e-9;
 
@@ -72,6 +76,10 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
     dual.settle(2);
     exchange.tellPrices(dual.price, dual.choice);
   };
+  const frugal = leastUsage(core);
+  const frugalState = new ShardState(core, frugal);
+  if (!frugalState.slack.isOverfull() && frugalState.cost < core.forbidden)
+    exchange.offer(frugalState.cost, frugal);
   // One step at least, so that there is a bound.
   dual.step(dual.guess);
   offerDual(core, dual, exchange);
@@ -85,11 +93,17 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
   const descend = (until: number, enough: () => boolean): void => {
     descent.openWhole(isOver);
     let adopt = clock() + ADOPT_EVERY * total;
+    const patience = clock() + FRUGAL_AFTER * total;
+    let isFrugal = false;
     for (let told = descent.bestCost; !isOver() && !(clock() >= until && enough());) {
       descent.step((clock() - begun) / total);
       if (descent.bestCost < told) {
         told = descent.bestCost;
         exchange.offer(told, descent.best);
+      }
+      if (!isFrugal && descent.bestCost === Infinity && clock() > patience) {
+        isFrugal = true;
+        descent.restart(frugal);
       }
       if (clock() < adopt) continue;
       adopt += ADOPT_EVERY * total;

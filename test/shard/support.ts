@@ -26,10 +26,11 @@ export function solveInstance(
   ticks: number,
   seed = 0,
 ): (CoreResult & { readonly solution: Int32Array }) | null {
-  const { core, unroll } = reduceInstance(instance);
+  const reduction = reduceInstance(instance);
+  const { core } = reduction;
   if (core === null) return null;
   const clock = countingClock();
   const random = new Random(seed);
   const found = solveCore(core, { clock, deadline: ticks, random, exchange: Exchange.for(core) });
-  return { ...found, solution: unroll(found.choice) };
+  return { ...found, solution: reduction.unroll(found.choice) };
 }
