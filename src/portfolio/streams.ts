@@ -210,6 +210,7 @@ export function drawStream(seed: number): EventStream {
   for (let i = count(1); i > 0; i--) {
     const h = random.next() < 0.5 ? -1 : (fresh() ?? -1);
     const atHour = at();
+    const level = random.pick(LEVELS);
     events.push({
       atHour,
       kind: 'degrade',
