@@ -183,7 +183,11 @@ export class StrategyBook implements CostProvider {
 
   /** The chosen strategy of every class. */
   strategies(key: ShardKey): readonly LayerStrategy[] {
-    if (this.from?.keepsStrategies === true) return this.from.book.strategies(key);
+    if (this.from?.keepsStrategies === true) {
+      // Devices that came to differ since are split as those that they were like.
+      const last = this.from.book.cluster.groups.length - 1;
+      return this.from.book.strategies({ ...key, deviceGroup: Math.min(key.deviceGroup, last) });
+    }
     const id = shardingId(key);
     let found = this.strategyCache.get(id);
     if (!found) {

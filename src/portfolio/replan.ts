@@ -1,0 +1,210 @@
+/**
+ * Planning again for a job that runs: which of the devices that are left to use is a decision too, because degrees must
+ * divide. Counts are looked at from the largest down; each gets a short search, the best few the rest of the time.
+ */
+import { checkCandidate, devicesPerStage } from '../plan/candidate.js';
+import { divisors } from '../parallel/degrees.js';
+import type { Candidate } from '../plan/types.js';
+import { Evaluator } from '../search/evaluator.js';
+import { planInstead } from '../search/instead.js';
+import { PlanSpace } from '../search/space.js';
+import type { Budget, Clock, SearchContext, Solver } from '../search/types.js';
+import { createEstimate, createSimulator } from '../simulate/estimate.js';
+import type { PlanProblem, Simulator } from '../simulate/types.js';
+import { PartitionError } from '../util/errors.js';
+import type { Random } from '../util/random.js';
+
+/** A plan on some of the devices that are there. */
+export interface Standing {
+  readonly devices: number;
+  readonly candidate: Candidate;
+  /** Objective value (seconds a step when the objective is time). */
+  readonly value: number;
+  readonly stepTimeSec: number;
+  readonly foundBy: string;
+}
+
+/** The problem on so many of the devices that are there; the same number gives the same object. */
+export type ProblemsByCount = (devices: number) => PlanProblem;
+
+/** Counts looked at, and the least share of the best count's devices that is worth a look. */
+const MOST_COUNTS = 10;
+const LEAST_SHARE = 0.5;
+/** Share of the budget of the first look at all counts, and counts that get the rest, each half of what is left. */
+const LOOK_SHARE = 0.4;
+const FINALISTS = 2;
+/** A count is passed over when it would have to run so much more efficiently per device than the best so far. */
+const MOST_EFFICIENCY_GAIN = 1.1;
+
+/**
+ * Counts of devices that the plan space has meshes for, the largest first. Whole hosts are left out, never parts of them,
+ * unless nothing else divides.
+ */
+export function usableCounts(problem: PlanProblem, available: number): number[] {
+  const perHost = problem.cluster.groups[0].devicesPerHost;
+  const granule = available >= 4 * perHost ? perHost : 1;
+  const counts: number[] = [];
+  for (let n = available; n >= LEAST_SHARE * available && counts.length < MOST_COUNTS; n--) {
+    if (n !== available && n % granule !== 0) continue;
+    if (meshesOn(problem, n) > 0) counts.push(n);
+  }
+  return counts;
+}
+
+function meshesOn(problem: PlanProblem, devices: number): number {
+  return new PlanSpace(devices === problem.devices ? problem : { ...problem, devices }).meshes.length;
+}
+
+/**
+ * The running decisions on what is left, nothing but the number of replicas changed: as many as there were, or the most
+ * that the devices and the batch allow. Null when not one replica fits.
+ */
+export function keptPlan(problems: ProblemsByCount, available: number, running: Candidate): Standing | null {
+  const replica = devicesPerReplica(running);
+  const most = Math.min(running.dpReplicate * running.dpShard, Math.floor(available / replica));
+  for (let dp = most; dp >= 1; dp--) {
+    const devices = dp * replica;
+    const whole = problems(available);
+    if (whole.globalBatch % dp !== 0) continue;
+    const problem = problems(devices);
+    const candidate = withReplicas(problem, running, dp);
+    if (candidate === null) continue;
+    const estimate = createSimulator(problem, true).estimate(candidate, createEstimate());
+    if (!estimate.fits) continue;
+    const { stepTimeSec } = estimate;
+    return { devices, candidate, value: stepTimeSec, stepTimeSec, foundBy: 'keep' };
+  }
+  return null;
+}
+
+function devicesPerReplica(c: Candidate): number {
+  return (devicesPerStage(c) * c.pp) / (c.dpReplicate * c.dpShard);
+}
+
+/** The same decisions with another number of replicas; the microbatch gives way where it no longer divides. */
+function withReplicas(problem: PlanProblem, c: Candidate, dp: number): Candidate | null {
+  if (dp === c.dpReplicate * c.dpShard) return checkCandidate(problem, c) === null ? c : null;
+  const dpShard = c.dpShard === 1 ? 1 : dp % c.dpShard === 0 ? c.dpShard : dp;
+  const sizes = divisors(problem.globalBatch / dp).filter((m) => m <= c.microbatch);
+  for (const microbatch of sizes.reverse()) {
+    const changed = { ...c, dpShard, dpReplicate: dp / dpShard, microbatch };
+    if (checkCandidate(problem, changed) === null) return changed;
+  }
+  return null;
+}
+
+export interface ReplanSearch {
+  /** Of the whole decision. */
+  readonly budget: Budget;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Decisions to start from, adapted to every count where they can be; none: from scratch. */
+  readonly warmStart?: Candidate | undefined;
+  /** Prices in place of the estimate, for robust objectives. */
+  readonly simulatorOf?: (problem: PlanProblem) => Simulator;
+}
+
+/** What a search over counts came to. */
+export interface ReplanResult {
+  readonly best: Standing | null;
+  readonly evaluations: number;
+  /** Counts looked at, in order. */
+  readonly counts: readonly number[];
+}
+
+interface Look {
+  readonly devices: number;
+  readonly problem: PlanProblem;
+  readonly simulator: Simulator;
+  best: Candidate | null;
+  value: number;
+  foundBy: string;
+}
+
+/** The best plan that the solver finds on any usable number of devices. */
+export async function replanWith(
+  solver: Solver,
+  problems: ProblemsByCount,
+  available: number,
+  search: ReplanSearch,
+): Promise<ReplanResult> {
+  const { budget, clock } = search;
+  const timed = budget.maxSec !== Infinity;
+  const startSec = timed ? clock() : 0;
+  const leftSec = (): number => (timed ? budget.maxSec - (clock() - startSec) : Infinity);
+  let evaluations = 0;
+  const counts = usableCounts(problems(available), available);
+  const looks: Look[] = [];
+  const run = async (look: Look, part: Budget): Promise<void> => {
+    const start = look.best ?? adapted(look.problem, search.warmStart);
+    const context: SearchContext = {
+      problem: look.problem,
+      simulator: look.simulator,
+      budget: part,
+      clock,
+      random: search.random.clone(),
+      ...(start === null || search.warmStart === undefined ? {} : { start }),
+    };
+    const result = await solver.solve(context);
+    evaluations += result.evaluations;
+    take(look, result.best, result.value, result.foundBy);
+    // A start that the method passes over is still a plan that is known.
+    if (start !== null && search.warmStart !== undefined && look.best === null) {
+      const evaluator = new Evaluator(
+        { ...context, budget: { maxEvaluations: 1, maxSec: Infinity } },
+        'keep',
+      );
+      take(look, start, evaluator.evaluate(start), 'keep');
+    }
+  };
+  let best: Look | null = null;
+  for (let i = 0; i < counts.length; i++) {
+    const devices = counts[i];
+    if (best !== null && (best.value * best.devices) / devices > best.value * MOST_EFFICIENCY_GAIN) break;
+    if (i > 0 && leftSec() <= (1 - LOOK_SHARE) * budget.maxSec) break;
+    const problem = problems(devices);
+    const simulator = (search.simulatorOf ?? createSimulator)(problem);
+    const look: Look = { devices, problem, simulator, best: null, value: Infinity, foundBy: solver.name };
+    looks.push(look);
+    const share = LOOK_SHARE / counts.length;
+    await run(look, {
+      maxSec: timed ? share * budget.maxSec : Infinity,
+      maxEvaluations: Math.max(1, Math.floor(share * budget.maxEvaluations)),
+    });
+    if (best === null || look.value < best.value) best = look;
+  }
+  const finalists = [...looks].sort((a, b) => a.value - b.value || b.devices - a.devices).slice(0, FINALISTS);
+  for (let i = 0; i < finalists.length; i++) {
+    const share = i + 1 === finalists.length ? 1 : 0.5;
+    const maxSec = share * leftSec();
+    const maxEvaluations = Math.floor(share * (budget.maxEvaluations - evaluations));
+    if (maxSec <= 0 || maxEvaluations < 1) break;
+    await run(finalists[i], { maxSec, maxEvaluations });
+  }
+  const first = looks.reduce<Look | null>((a, b) => (a === null || b.value < a.value ? b : a), null);
+  return { best: first === null ? null : standing(first), evaluations, counts: looks.map((l) => l.devices) };
+}
+
+function take(look: Look, plan: Candidate | null, value: number, foundBy: string): void {
+  if (plan === null || value >= look.value) return;
+  look.best = plan;
+  look.value = value;
+  look.foundBy = foundBy;
+}
+
+function standing({ devices, problem, best, value, foundBy }: Look): Standing | null {
+  if (best === null) return null;
+  const { stepTimeSec } = createSimulator(problem, true).estimate(best, createEstimate());
+  return { devices, candidate: best, value, stepTimeSec, foundBy };
+}
+
+/** The decisions on this problem: data parallelism takes what is left, stages are cut anew. Null where there is no such plan. */
+function adapted(problem: PlanProblem, running: Candidate | undefined): Candidate | null {
+  if (running === undefined) return null;
+  try {
+    return planInstead(problem, running, {}, 'running plan');
+  } catch (e) {
+    if (e instanceof PartitionError) return null;
+    throw e;
+  }
+}
