@@ -33,6 +33,7 @@ export class Descent {
   private readonly rows: Int32Array;
   private readonly all: number[];
   private penalty = 0;
+  private firstPenalty = 0;
   private overfullFor = 0;
   private blocks = 0;
   private sinceImprovement = 0;
@@ -64,13 +65,16 @@ export class Descent {
       sum += price[r];
       priced++;
     }
-    if (this.penalty === 0 && priced > 0) this.penalty = sum / priced;
+    this.firstPenalty = priced === 0 ? 0 : sum / priced;
+    if (this.penalty === 0) this.penalty = this.firstPenalty;
   }
 
-  /** Starts anew from a choice. */
-  restart(choice: Int32Array): void {
+  /** Starts anew from a choice. @param afresh whether overfull memory is cheap again */
+  restart(choice: Int32Array, afresh: boolean): void {
     for (let i = 0; i < this.core.count; i++) this.state.move(i, choice[i]);
     this.state.recount();
+    if (afresh) this.penalty = this.firstPenalty;
+    this.overfullFor = 0;
     this.keep();
   }
 

@@ -52,6 +52,8 @@ const ADOPT_EVERY = 0.08;
 const MOST_SEARCHED = 48;
 /** Share of the time without a feasible solution after which the descent starts anew where memory is least. */
 const FRUGAL_AFTER = 0.05;
+/** Seconds between two news of the descent. */
+const NEWS_SEC = 0.25;
 /** Bounds are sums of many numbers. */
 const ROUNDING = 1e-9;
 
@@ -71,7 +73,7 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
     for (let k = 0; clock() < until && !isOver() && !dual.isConverged; k++) {
       dual.step(exchange.bestCost < Infinity ? exchange.bestCost : dual.guess);
       offerDual(core, dual, exchange);
-      if (k % 16 === 15) news();
+      if (k % 4 === 3) news();
     }
     dual.settle(2);
     exchange.tellPrices(dual.price, dual.choice);
@@ -95,20 +97,24 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
     let adopt = clock() + ADOPT_EVERY * total;
     const patience = clock() + FRUGAL_AFTER * total;
     let isFrugal = false;
+    let tell = clock();
     for (let told = descent.bestCost; !isOver() && !(clock() >= until && enough());) {
       descent.step((clock() - begun) / total);
       if (descent.bestCost < told) {
         told = descent.bestCost;
         exchange.offer(told, descent.best);
       }
+      if (clock() >= tell) {
+        tell = clock() + NEWS_SEC;
+        news();
+      }
       if (!isFrugal && descent.bestCost === Infinity && clock() > patience) {
         isFrugal = true;
-        descent.restart(frugal);
+        descent.restart(frugal, false);
       }
       if (clock() < adopt) continue;
       adopt += ADOPT_EVERY * total;
       goOnFromBest(descent, exchange);
-      news();
     }
     exchange.offer(descent.bestCost, descent.best);
     news();
@@ -117,7 +123,7 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
   descend(clock() + FIRST_DESCENT_SHARE * total, () => exchange.bestCost < Infinity);
   ascend(after(ALL_DUAL));
   descent.setPrices(dual.price);
-  descent.restart(dual.choice);
+  descent.restart(dual.choice, true);
   descend(deadline, () => true);
   const choice = new Int32Array(core.count);
   const cost = exchange.take(choice);
@@ -168,5 +174,5 @@ function goOnFromBest(descent: Descent, exchange: Exchange): void {
   if (exchange.bestCost >= descent.bestCost) return;
   const choice = new Int32Array(descent.best.length);
   exchange.take(choice);
-  descent.restart(choice);
+  descent.restart(choice, false);
 }
