@@ -7,7 +7,6 @@ import { reshardKind } from './reshard.js';
 import type { RankScale } from './scale.js';
 import { tensorBytes, tensorElements } from './scale.js';
 import type { LayerStrategy } from './solve.js';
-import { boundarySpec } from './solve.js';
 import { REPLICATED } from './spec.js';
 import { countTensorParallel } from './tally.js';
 
@@ -58,11 +57,10 @@ export function countActivations(pricing: Pricing): void {
   }
   costs.recomputeSec[RECOMPUTE_FULL][c] =
     costs.forwardSec[c] + costs.tpForwardSec[c] + costs.cpForwardSec[c] + costs.epForwardSec[c];
-  for (const tensor of layer.tensors) {
-    if (tensor.producer >= 0 || !isActivation(tensor) || !tensor.carriesGradient) continue;
-    const spec = boundarySpec(tensor, strategy.boundary, strategy.degree);
-    costs.savedBytes[RECOMPUTE_FULL][c] += tensorBytes(tensor, scale) / spec.shards;
-  }
+  layer.tensors.forEach((tensor, t) => {
+    if (tensor.producer >= 0 || !isActivation(tensor) || !tensor.carriesGradient) return;
+    costs.savedBytes[RECOMPUTE_FULL][c] += tensorBytes(tensor, scale) / strategy.betweenSpecs[t].shards;
+  });
 }
 
 /** Elements of the logits on this rank: the largest activation that the loss reads. */

@@ -10,6 +10,8 @@ import type { ClassCosts, CostProvider, Phase, Precision, ShardKey } from '../co
 import type { Graph, Segmentation } from '../graph/index.js';
 import { AXIS_SEQUENCE } from '../graph/index.js';
 import { contextHeads } from './context.js';
+import type { Crossings } from './crossings.js';
+import { findCrossings } from './crossings.js';
 import type { ExpertTraffic } from './experts.js';
 import { expertTraffic } from './experts.js';
 import { KernelClock } from './kernels.js';
@@ -19,35 +21,18 @@ import { blockOptions } from './options.js';
 import { priceLayer } from './price.js';
 import { refineFactors } from './refine.js';
 import type { RankScale } from './scale.js';
-import { tensorBytes } from './scale.js';
-import type { Boundary, LayerStrategy } from './solve.js';
-import { solveLayer } from './solve.js';
+import type { LayerStrategy } from './solve.js';
+import type { SequenceParallel, ShardingPoint } from './sharder.js';
+import { Sharder } from './sharder.js';
 import { OverhearingClock } from './traffic.js';
 
 export interface BookOptions {
   readonly stack: StackProfile;
   readonly phase: Phase;
   readonly precision: Precision;
-  /**
-   * Activations between tensor-parallel blocks are split along the sequence (Korthikanti et al. 2022), or held whole by
-   * every rank; `auto` takes what is faster. A sequence that the degrees do not divide stays whole.
-   */
+  /** Default: `auto`. */
   readonly sequenceParallel?: SequenceParallel | undefined;
 }
-
-export type SequenceParallel = boolean | 'auto';
-
-/**
- * The sequence layout between layers is taken when it costs at most this much more than the replicated one: it keeps
- * 1/tp of the residual stream's activations, which a time-only choice does not see.
- */
-const SEQUENCE_TOLERANCE = 1.1;
-
-/**
- * Cost of a collective that a strategy had better not use, because it belongs to sequence parallelism: above any real one,
- * and still a number to add up where there is no other way.
- */
-const NEVER_SEC = 1e6;
 
 /** Tensor-parallel degrees beyond this are not offered: no published run goes further, and heads rarely divide. */
 const MAX_TP = 64;
@@ -69,6 +54,7 @@ function shardingId({ tp, cp, ep, etp, deviceGroup }: ShardKey): string {
 export class StrategyBook implements CostProvider {
   private readonly facts: GraphFacts;
   private readonly layers: readonly Layer[];
+  private readonly crossings: Crossings;
   private readonly traffic: readonly ExpertTraffic[];
   private readonly strategyCache = new Map<string, readonly LayerStrategy[]>();
   private readonly costCache = new Map<string, ClassCosts>();
@@ -86,6 +72,10 @@ export class StrategyBook implements CostProvider {
       this.facts = from.book.facts;
       this.layers = from.book.layers;
       this.traffic = from.book.traffic;
+      this.crossings =
+        segmentation === from.book.segmentation
+          ? from.book.crossings
+          : findCrossings(segmentation, this.layers);
       return;
     }
     this.facts = graphFacts(graph, segmentation);
@@ -96,6 +86,7 @@ export class StrategyBook implements CostProvider {
       return layer;
     });
     this.traffic = this.layers.map(expertTraffic);
+    this.crossings = findCrossings(segmentation, this.layers);
   }
 
   /**
@@ -191,10 +182,15 @@ export class StrategyBook implements CostProvider {
     const id = shardingId(key);
     let found = this.strategyCache.get(id);
     if (!found) {
-      found = this.solve(key);
+      found = this.sharder(key).usual().strategies;
       this.strategyCache.set(id, found);
     }
     return found;
+  }
+
+  /** Shardings of which none is both faster and leaner than another, the fastest first; worked out anew each time. */
+  pareto(key: ShardKey): ShardingPoint[] {
+    return this.sharder(key).pareto();
   }
 
   costs(key: ShardKey): ClassCosts {
@@ -235,54 +231,20 @@ export class StrategyBook implements CostProvider {
     return clock;
   }
 
-  /** Solves all classes for both layouts between layers and keeps the better for the whole model. */
-  private solve(key: ShardKey): readonly LayerStrategy[] {
+  private sharder(key: ShardKey): Sharder {
     const unit: ShardKey = { ...key, microbatch: 1 };
-    const scale = this.scale(unit);
-    const clock = this.clock(unit);
-    const trains = this.options.phase === 'train';
-    const options = this.layers.map((layer) => blockOptions(layer, key.tp, key.etp));
-    const wanted = this.options.sequenceParallel ?? 'auto';
-    const boundaries: Boundary[] = ['replicated'];
-    if (
-      wanted !== false &&
-      key.tp > 1 &&
-      this.graph.sequenceLength % (key.tp * key.cp) === 0 &&
-      this.hasSequence
-    )
-      boundaries.push('sequence');
-    if (wanted === true && boundaries.length > 1) boundaries.shift();
-    let best: readonly LayerStrategy[] | null = null;
-    let bestSec = Infinity;
-    for (const boundary of boundaries) {
-      let sec = 0;
-      const solved = this.layers.map((layer, c) => {
-        const strategy = solveLayer(layer, options[c], key.tp, boundary, {
-          trains,
-          blockSec: (b, option) => {
-            const s = clock.blockSec(layer, layer.blocks[b], option, scale);
-            return (
-              s.forward + s.statistics + (trains ? s.backwardInput + s.backwardWeight + s.statistics : 0)
-            );
-          },
-          collectiveSec: (kind, t) =>
-            kind === 'none' || kind === 'slice'
-              ? 0
-              : wanted === false && (kind === 'reduceScatter' || kind === 'allGather')
-                ? NEVER_SEC
-                : clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t], scale)),
-        });
-        if (strategy === null)
-          throw new Error('internal: a layer has no legal sharding, not even replication');
-        sec += strategy.costSec * this.segmentation.classSize[c];
-        return strategy;
-      });
-      if (sec < bestSec * (boundary === 'sequence' ? SEQUENCE_TOLERANCE : 1)) {
-        best = solved;
-        bestSec = sec;
-      }
-    }
-    return best!;
+    return new Sharder({
+      layers: this.layers,
+      repeats: this.segmentation.classSize,
+      crossings: this.crossings,
+      tp: key.tp,
+      etp: key.etp,
+      clock: this.clock(unit),
+      scale: this.scale(unit),
+      trains: this.options.phase === 'train',
+      wanted: this.options.sequenceParallel ?? 'auto',
+      maySplitSequence: key.tp > 1 && this.graph.sequenceLength % (key.tp * key.cp) === 0 && this.hasSequence,
+    });
   }
 
   private price(

@@ -5,8 +5,8 @@
 import type { ShardKey } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
 import { TensorRole } from '../graph/index.js';
-import type { Layer } from './layer.js';
 import { expertFactor } from './options.js';
+import { segmentTensors } from './segmentTensors.js';
 import type { LayerStrategy } from './solve.js';
 import type { Spec } from './spec.js';
 
@@ -95,18 +95,6 @@ function placeParameter(
     const [axis, degree] = expertDim >= 0 ? (['etp', key.etp] as const) : (['tp', key.tp] as const);
     placeSpec(options[block].inputSpecs[slot], axis, degree, dims, blocks, copies);
   }
-}
-
-/** Graph ids of a segment's tensors in the order of its class's layer: equal segments list equal blocks alike. */
-function segmentTensors(segmentation: Segmentation, segment: number, layer: Layer): number[] {
-  const first = segmentation.blockStart[segment];
-  const ids = new Array<number>(layer.tensors.length).fill(-1);
-  layer.blocks.forEach((block, b) => {
-    const source = segmentation.blocks[first + b];
-    block.inputs.forEach((t, slot) => (ids[t] = source.inputs[slot]!));
-    block.outputs.forEach((t, slot) => (ids[t] = source.outputs[slot]!));
-  });
-  return ids;
 }
 
 /** One line on how a class is split: each block's kind and option, runs of equal ones counted. */

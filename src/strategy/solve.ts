@@ -1,20 +1,29 @@
 /**
- * The best way to spread one layer over the tensor-parallel axis: a sharding problem whose nodes are the blocks (choice =
- * option) and the tensors between them (choice = layout in which the tensor is materialised once for all its readers, and
- * whether its gradient is still a partial sum there), solved exactly.
+ * The best way to spread all layers of a model over the tensor-parallel axis: one sharding problem whose nodes are the blocks
+ * of every layer class (choice = option), the tensors between them (choice = layout in which the tensor is materialised once
+ * for all its readers, and whether its gradient is still a partial sum there), and the crossings from layer to layer (choice =
+ * layout). A class counts as often as it is repeated.
  *
  *     block --(make: reduce or gather; backward the converse)-- tensor --(read)-- block
+ *                                                               tensor --(leave, enter)-- crossing
  */
-import { ShardProblemBuilder, solveByElimination } from '../shard/index.js';
+import { ShardProblemBuilder } from '../shard/index.js';
+import { invariant } from '../util/errors.js';
+import type { Crossings } from './crossings.js';
 import type { Layer, LayerTensor } from './layer.js';
 import type { BlockOption } from './options.js';
 import type { Reshard } from './reshard.js';
-import { reshardKind } from './reshard.js';
+import { solveProblem } from './solveProblem.js';
 import type { Spec } from './spec.js';
 import { REPLICATED, makeSpec } from './spec.js';
+import type { TensorState } from './steps.js';
+import { crosses, makeSteps, ownSpecs, readSteps, tensorStates } from './steps.js';
 
-/** Layout of the tensors that pass from layer to layer: on every rank whole, or split along the sequence. */
-export type Boundary = 'replicated' | 'sequence';
+/**
+ * Layout of the tensors that pass from layer to layer: on every rank whole, split along the sequence, or along features
+ * (channels of an image, columns of a product) where that saves more.
+ */
+export type Boundary = 'replicated' | 'sequence' | 'feature';
 
 /** A collective of the layer over the tensor-parallel axis. */
 export interface LayerCollective {
@@ -26,218 +35,247 @@ export interface LayerCollective {
 export interface LayerStrategy {
   readonly layer: Layer;
   readonly degree: number;
+  /** Of most bytes that enter and leave. */
   readonly boundary: Boundary;
   /** Chosen option per block. */
   readonly options: readonly BlockOption[];
   /** Layout in which each tensor is materialised for its readers, and in which its producer leaves it. */
   readonly specs: readonly Spec[];
   readonly madeSpecs: readonly Spec[];
+  /** Layout in which each tensor enters or leaves; `REPLICATED` of those inside. */
+  readonly betweenSpecs: readonly Spec[];
   readonly collectives: readonly LayerCollective[];
   /** Objective: seconds of one microbatch, forward and backward. */
   readonly costSec: number;
 }
 
-/** Prices of one layer at one degree. */
+/** Prices of the layers at one degree. */
 export interface LayerPrices {
   /** Forward and backward seconds of a block under an option, statistics reductions included. */
-  blockSec(block: number, option: BlockOption): number;
+  blockSec(layer: Layer, block: number, option: BlockOption): number;
   /** Seconds of a collective on a tensor of the layer. */
-  collectiveSec(kind: Reshard, tensor: number): number;
+  collectiveSec(layer: Layer, kind: Reshard, tensor: number): number;
+  /** What memory is worth: seconds for what a rank keeps of a tensor made in one layout and read in another. */
+  keptSec(layer: Layer, tensor: number, made: Spec, read: Spec): number;
   /** False in inference: no gradients travel. */
   readonly trains: boolean;
 }
 
-/** A tensor's place in the problem: layouts it may be materialised in, each with or without a partial gradient. */
-interface TensorNode {
-  readonly node: number;
-  readonly states: readonly { readonly spec: Spec; readonly gradientPartial: boolean }[];
+/** A model's layers at one degree. */
+export interface ModelProblem {
+  readonly layers: readonly Layer[];
+  /** How often each layer class is repeated. */
+  readonly repeats: ArrayLike<number>;
+  readonly crossings: Crossings;
+  /** Per class and block. */
+  readonly options: readonly (readonly (readonly BlockOption[])[])[];
+  readonly degree: number;
+  /** Activations of tokens pass from layer to layer split along the sequence, or whole; all else as is fastest. */
+  readonly alongSequence: boolean;
+  /** Activations of tokens may pass on split along features too. */
+  readonly alongFeatures: boolean;
+  readonly prices: LayerPrices;
 }
 
-/** Layout that a tensor has between layers. */
-export function boundarySpec(tensor: LayerTensor, boundary: Boundary, degree: number): Spec {
-  if (boundary === 'replicated' || tensor.sequenceDim < 0 || degree === 1) return REPLICATED;
+/** A tensor's place in the problem. */
+interface TensorNode {
+  readonly node: number;
+  readonly states: readonly TensorState[];
+}
+
+/** Layouts that a crossing may have; a set with one member is no choice. */
+interface CrossingNode {
+  readonly node: number;
+  readonly specs: readonly Spec[];
+}
+
+/** Of equals, a tensor is brought into its readers' layout once, where it is made. */
+const READ_WEIGHT = 1 + 1e-9;
+
+/** Of what passes on and is not split. */
+const WHOLE: CrossingNode = { node: -1, specs: [REPLICATED] };
+
+/** Splits all layers; the strategy of every class. */
+export function solveModel(problem: ModelProblem): LayerStrategy[] {
+  const { layers, repeats, crossings, options, prices } = problem;
+  const builder = new ShardProblemBuilder();
+  const specsOf = crossingSpecs(problem);
+  const crossingNodes = specsOf.map((specs): CrossingNode => ({
+    specs,
+    node: specs.length > 1 ? builder.addNode(new Float64Array(specs.length)) : -1,
+  }));
+  const blockNodes: number[][] = [];
+  const tensorNodes: (TensorNode | null)[][] = [];
+  layers.forEach((layer, c) => {
+    const times = repeats[c];
+    const own = options[c];
+    const blocks = layer.blocks.map((_, b) =>
+      builder.addNode(own[b].map((option) => times * prices.blockSec(layer, b, option))),
+    );
+    blockNodes.push(blocks);
+    const step = ([forward, backward]: [Reshard, Reshard], t: number): number =>
+      times * (prices.collectiveSec(layer, forward, t) + prices.collectiveSec(layer, backward, t));
+    const tensors = layer.tensors.map((tensor, t): TensorNode | null => {
+      const crossing = crossings.of[c][t];
+      const between = crossing < 0 ? WHOLE : crossingNodes[crossing];
+      const states = tensorStates(layer, own, t, between.specs, prices.trains);
+      if (states === null) return null;
+      const keptSec = (made: Spec, state: TensorState): number =>
+        times * prices.keptSec(layer, t, made, state.spec);
+      const enterSec = (spec: Spec, state: TensorState): number =>
+        tensor.producer >= 0
+          ? 0
+          : step(makeSteps(tensor, spec, false, state, prices.trains), t) + keptSec(spec, state);
+      const leaveSec = (spec: Spec, state: TensorState): number =>
+        tensor.leaves ? READ_WEIGHT * step(readSteps(tensor, state, spec, false, prices.trains), t) : 0;
+      const passSec = (spec: Spec, state: TensorState): number =>
+        enterSec(spec, state) + leaveSec(spec, state);
+      const fixed = between.node < 0 ? between.specs[0] : null;
+      const node = builder.addNode(states.map((state) => (fixed === null ? 0 : passSec(fixed, state))));
+      if (fixed === null) builder.addEdge(between.node, node, matrixOf(between.specs, states, passSec));
+      if (tensor.producer >= 0)
+        builder.addEdge(
+          blocks[tensor.producer],
+          node,
+          matrixOf(own[tensor.producer], states, (maker, state) => {
+            const spec = maker.outputSpecs[tensor.producerSlot];
+            return (
+              step(makeSteps(tensor, spec, maker.partial, state, prices.trains), t) +
+              keptSec(maker.partial ? state.spec : spec, state)
+            );
+          }),
+        );
+      for (const { block, slot } of tensor.consumers)
+        builder.addEdge(
+          node,
+          blocks[block],
+          matrixOf(
+            states,
+            own[block],
+            (state, reader) =>
+              READ_WEIGHT *
+              step(
+                readSteps(
+                  tensor,
+                  state,
+                  reader.inputSpecs[slot],
+                  reader.gradientPartial[slot],
+                  prices.trains,
+                ),
+                t,
+              ),
+          ),
+        );
+      return { node, states };
+    });
+    tensorNodes.push(tensors);
+  });
+  const solution = solveProblem(builder.build());
+  invariant(solution !== null, 'a model has no legal sharding, not even replication');
+  const { choice } = solution;
+  const between = crossingNodes.map(({ node, specs }) => specs[node < 0 ? 0 : choice[node]]);
+  return layers.map((layer, c) =>
+    readStrategy(
+      problem,
+      c,
+      layer.blocks.map((_, b) => options[c][b][choice[blockNodes[c][b]]]),
+      tensorNodes[c].map((place) => (place === null ? null : place.states[choice[place.node]])),
+      between,
+    ),
+  );
+}
+
+function matrixOf<A, B>(
+  rows: readonly A[],
+  columns: readonly B[],
+  value: (row: A, column: B) => number,
+): Float64Array {
+  const matrix = new Float64Array(rows.length * columns.length);
+  rows.forEach((row, i) =>
+    columns.forEach((column, j) => (matrix[i * columns.length + j] = value(row, column))),
+  );
+  return matrix;
+}
+
+/** Layouts worth passing on in, per crossing. */
+function crossingSpecs(problem: ModelProblem): Spec[][] {
+  const { layers, crossings, options, degree, alongSequence, alongFeatures } = problem;
+  const found = Array.from({ length: crossings.count }, () => new Map<string, Spec>());
+  const isToken = new Uint8Array(crossings.count);
+  const eachPlace = (visit: (crossing: number, tensor: LayerTensor, c: number) => void): void =>
+    layers.forEach((layer, c) =>
+      layer.tensors.forEach((tensor, t) => {
+        const crossing = crossings.of[c][t];
+        if (crossing >= 0) visit(crossing, tensor, c);
+      }),
+    );
+  eachPlace((crossing, tensor) => {
+    if (isTokens(tensor)) isToken[crossing] = 1;
+  });
+  eachPlace((crossing, tensor, c) => {
+    const specs = found[crossing];
+    if (degree === 1) return;
+    const sequence = alongSequence && isToken[crossing] === 1 ? sequenceSpec(tensor, degree) : null;
+    if (sequence !== null) specs.set(sequence.key, sequence);
+    if (isToken[crossing] === 1 && !alongFeatures) return;
+    for (const spec of ownSpecs(tensor, options[c]))
+      if (spec.shards > 1 && !splitsSequence(tensor, spec)) specs.set(spec.key, spec);
+  });
+  return found.map((specs, crossing) => {
+    if (!alongSequence || isToken[crossing] === 0 || degree === 1) specs.set(REPLICATED.key, REPLICATED);
+    return [...specs.values()];
+  });
+}
+
+/** Activations of a sequence of each sample, such as the residual stream. */
+function isTokens(tensor: LayerTensor): boolean {
+  return tensor.perSample && tensor.sequenceDim >= 0;
+}
+
+/** A tensor split along its sequence; null when it has none. */
+function sequenceSpec(tensor: LayerTensor, degree: number): Spec | null {
+  if (tensor.sequenceDim < 0) return null;
   return makeSpec([{ dim: tensor.sequenceDim, prefix: tensor.sequencePrefix, shards: degree }]);
 }
 
-/** Solves one layer; `null` when no combination is legal (cannot happen while every block may be replicated). */
-export function solveLayer(
-  layer: Layer,
-  options: readonly (readonly BlockOption[])[],
-  degree: number,
-  boundary: Boundary,
-  prices: LayerPrices,
-): LayerStrategy | null {
-  const builder = new ShardProblemBuilder();
-  const blockNodes = layer.blocks.map((_, b) =>
-    builder.addNode(options[b].map((option) => prices.blockSec(b, option))),
-  );
-  const tensorNodes: (TensorNode | null)[] = layer.tensors.map((tensor, t) => {
-    const states = tensorStates(layer, options, t, boundary, degree, prices.trains);
-    if (states === null) return null;
-    const between = boundarySpec(tensor, boundary, degree);
-    const unary = states.map((s) => {
-      let sec = 0;
-      if (tensor.producer < 0) sec += makeSec(prices, tensor, t, between, false, s);
-      if (tensor.leaves) sec += readSec(prices, tensor, t, s, between, false);
-      return sec;
-    });
-    return { node: builder.addNode(unary), states };
-  });
-  layer.tensors.forEach((tensor, t) => {
-    const place = tensorNodes[t];
-    if (!place) return;
-    if (tensor.producer >= 0) {
-      const makers = options[tensor.producer];
-      const matrix = new Float64Array(makers.length * place.states.length);
-      makers.forEach((maker, i) =>
-        place.states.forEach((state, j) => {
-          const spec = maker.outputSpecs[tensor.producerSlot];
-          matrix[i * place.states.length + j] = makeSec(prices, tensor, t, spec, maker.partial, state);
-        }),
-      );
-      builder.addEdge(blockNodes[tensor.producer], place.node, matrix);
-    }
-    for (const { block, slot } of tensor.consumers) {
-      const readers = options[block];
-      const matrix = new Float64Array(place.states.length * readers.length);
-      place.states.forEach((state, i) =>
-        readers.forEach((reader, j) => {
-          matrix[i * readers.length + j] = readSec(
-            prices,
-            tensor,
-            t,
-            state,
-            reader.inputSpecs[slot],
-            reader.gradientPartial[slot],
-          );
-        }),
-      );
-      builder.addEdge(place.node, blockNodes[block], matrix);
-    }
-  });
-  const solution = solveByElimination(builder.build());
-  if (solution.status !== 'optimal') return null;
-  return readSolution(layer, options, degree, boundary, prices, tensorNodes, solution.choice, solution.cost);
+function splitsSequence(tensor: LayerTensor, spec: Spec): boolean {
+  return spec.splits.some(({ dim }) => dim === tensor.sequenceDim);
 }
 
-/** Layouts worth materialising a tensor in: what its maker leaves, what its readers want, what passes between layers. */
-function tensorStates(
-  layer: Layer,
-  options: readonly (readonly BlockOption[])[],
-  t: number,
-  boundary: Boundary,
-  degree: number,
-  trains: boolean,
-): TensorNode['states'] | null {
-  const tensor = layer.tensors[t];
-  // Weights lie where their block wants them; masks and tables from outside are at hand everywhere.
-  if (tensor.isParameter || tensor.isConstant) return null;
-  if (tensor.producer < 0 && !tensor.carriesGradient) return null;
-  if (tensor.consumers.length === 0 && !tensor.leaves) return null;
-  const specs = new Map<string, Spec>([[REPLICATED.key, REPLICATED]]);
-  const add = (spec: Spec): void => void specs.set(spec.key, spec);
-  if (tensor.producer >= 0) for (const o of options[tensor.producer]) add(o.outputSpecs[tensor.producerSlot]);
-  for (const c of tensor.consumers) for (const o of options[c.block]) add(o.inputSpecs[c.slot]);
-  if (tensor.producer < 0 || tensor.leaves) add(boundarySpec(tensor, boundary, degree));
-  const mayBePartial =
-    trains &&
-    tensor.carriesGradient &&
-    tensor.consumers.some((c) => options[c.block].some((o) => o.gradientPartial[c.slot]));
-  const states: { spec: Spec; gradientPartial: boolean }[] = [];
-  for (const spec of specs.values()) {
-    states.push({ spec, gradientPartial: false });
-    if (mayBePartial) states.push({ spec, gradientPartial: true });
-  }
-  return states;
-}
-
-type State = TensorNode['states'][number];
-
-/** From the maker's layout to the materialised one; its gradient goes the other way. */
-function makeSteps(
-  tensor: LayerTensor,
-  made: Spec,
-  partial: boolean,
-  state: State,
-  trains: boolean,
-): [Reshard, Reshard] {
-  const forward = reshardKind(made, partial, state.spec);
-  if (!trains || !tensor.carriesGradient) return [forward, 'none'];
-  return [forward, reshardKind(state.spec, state.gradientPartial, partial ? REPLICATED : made)];
-}
-
-/** From the materialised layout to what a reader wants; its gradient joins the tensor's. */
-function readSteps(
-  tensor: LayerTensor,
-  state: State,
-  want: Spec,
-  gradPartial: boolean,
-  trains: boolean,
-): [Reshard, Reshard] {
-  const forward = reshardKind(state.spec, false, want);
-  if (!trains || !tensor.carriesGradient) return [forward, 'none'];
-  if (!state.gradientPartial) return [forward, reshardKind(want, gradPartial, state.spec)];
-  // The sum is taken later, at the maker: a part counts as a partial sum with zeros elsewhere.
-  const widened = want.shards > 1 && state.spec.shards === 1;
-  return [forward, widened ? 'none' : reshardKind(want, false, state.spec)];
-}
-
-function makeSec(
-  p: LayerPrices,
-  tensor: LayerTensor,
-  t: number,
-  made: Spec,
-  partial: boolean,
-  state: State,
-): number {
-  const [forward, backward] = makeSteps(tensor, made, partial, state, p.trains);
-  return p.collectiveSec(forward, t) + p.collectiveSec(backward, t);
-}
-
-function readSec(
-  p: LayerPrices,
-  tensor: LayerTensor,
-  t: number,
-  state: State,
-  want: Spec,
-  gradPartial: boolean,
-): number {
-  const [forward, backward] = readSteps(tensor, state, want, gradPartial, p.trains);
-  return p.collectiveSec(forward, t) + p.collectiveSec(backward, t);
-}
-
-function readSolution(
-  layer: Layer,
-  options: readonly (readonly BlockOption[])[],
-  degree: number,
-  boundary: Boundary,
-  prices: LayerPrices,
-  tensorNodes: readonly (TensorNode | null)[],
-  choice: Int32Array,
-  costSec: number,
+/** Writes out what was chosen for a class. */
+function readStrategy(
+  { layers, crossings, degree, prices }: ModelProblem,
+  c: number,
+  chosen: readonly BlockOption[],
+  states: readonly (TensorState | null)[],
+  passed: readonly Spec[],
 ): LayerStrategy {
-  const chosen = layer.blocks.map((_, b) => options[b][choice[b]]);
+  const layer = layers[c];
   const specs: Spec[] = [];
   const madeSpecs: Spec[] = [];
+  const betweenSpecs: Spec[] = [];
   const collectives: LayerCollective[] = [];
-  const note = (t: number, steps: [Reshard, Reshard]): void => {
+  let costSec = chosen.reduce((sec, option, b) => sec + prices.blockSec(layer, b, option), 0);
+  const note = (t: number, steps: readonly [Reshard, Reshard]): void => {
     steps.forEach((kind, i) => {
-      if (kind !== 'none' && kind !== 'slice')
-        collectives.push({ tensor: t, kind, pass: i === 0 ? 'forward' : 'backward' });
+      if (kind === 'none' || kind === 'slice') return;
+      collectives.push({ tensor: t, kind, pass: i === 0 ? 'forward' : 'backward' });
+      costSec += prices.collectiveSec(layer, kind, t);
     });
   };
   layer.tensors.forEach((tensor, t) => {
-    const place = tensorNodes[t];
-    const between = boundarySpec(tensor, boundary, degree);
+    const crossing = crossings.of[c][t];
+    const between = crossing < 0 ? REPLICATED : passed[crossing];
+    betweenSpecs.push(between);
     const maker = tensor.producer >= 0 ? chosen[tensor.producer] : null;
     const made = maker === null ? between : maker.outputSpecs[tensor.producerSlot];
-    if (!place) {
+    const state = states[t];
+    if (state === null) {
       const reader = tensor.consumers[0];
       specs.push(reader ? chosen[reader.block].inputSpecs[reader.slot] : REPLICATED);
       madeSpecs.push(specs[t]);
       return;
     }
-    const state = place.states[choice[place.node]];
     specs.push(state.spec);
     madeSpecs.push(maker?.partial ? state.spec : made);
     note(t, makeSteps(tensor, made, maker?.partial ?? false, state, prices.trains));
@@ -247,5 +285,19 @@ function readSolution(
       note(t, readSteps(tensor, state, reader.inputSpecs[slot], reader.gradientPartial[slot], prices.trains));
     }
   });
-  return { layer, degree, boundary, options: chosen, specs, madeSpecs, collectives, costSec };
+  const boundary = boundaryOf(layer, betweenSpecs);
+  return { layer, degree, boundary, options: chosen, specs, madeSpecs, betweenSpecs, collectives, costSec };
+}
+
+/** How the largest activations that enter and leave are split. */
+function boundaryOf(layer: Layer, between: readonly Spec[]): Boundary {
+  const elements: Record<Boundary, number> = { replicated: 0, sequence: 0, feature: 0 };
+  layer.tensors.forEach((tensor, t) => {
+    if (!crosses(tensor) || !tensor.perSample) return;
+    const { shards } = between[t];
+    const how = shards === 1 ? 'replicated' : splitsSequence(tensor, between[t]) ? 'sequence' : 'feature';
+    elements[how] += tensor.elements;
+  });
+  if (elements.sequence > 0 && elements.sequence >= elements.feature) return 'sequence';
+  return elements.feature > elements.replicated ? 'feature' : 'replicated';
 }

@@ -31,32 +31,50 @@ export class OverhearingClock extends KernelClock {
 
   /**
    * What was heard since the last call, while a layer was priced: the sums inside its kernels (both passes), then its
-   * reshardings in their order, then context and expert traffic, of which only a reduction is of one pass alone.
+   * reshardings in their order; of what came after, gathers are of the backward pass and sums belong to recomputation,
+   * which is not priced here. Of context and expert traffic only a reduction is of one pass alone.
    */
-  collectives({ collectives, degree }: LayerStrategy, cp: number, trains: boolean): ClassCollective[] {
+  collectives(
+    { collectives, options, degree }: LayerStrategy,
+    cp: number,
+    trains: boolean,
+  ): ClassCollective[] {
     const heard = this.heard;
     this.heard = [];
     const reshards = collectives.filter(({ pass }) => trains || pass === 'forward');
+    const sums = options.filter((option) => option.splitsStatistics).length;
     const inTensor = heard.filter(({ axis }) => axis === 'tp').length;
-    const sums = inTensor - reshards.length;
-    invariant(sums >= 0, `heard ${inTensor} tensor-parallel collectives of ${reshards.length}`);
+    invariant(
+      inTensor >= sums + reshards.length,
+      `heard ${inTensor} tensor-parallel collectives of ${sums + reshards.length}`,
+    );
+    const found: ClassCollective[] = [];
     let t = 0;
-    return heard
-      .filter(({ bytes }) => bytes > 0)
-      .map(({ axis, kind, bytes, timeSec }) => {
-        const reshard = axis === 'tp' ? reshards[t++ - sums] : undefined;
-        const backward = reshard !== undefined ? reshard.pass === 'backward' : trains;
-        const forward =
-          reshard !== undefined ? reshard.pass === 'forward' : kind !== 'reduceScatter' || axis !== 'cp';
-        return {
+    for (const { axis, kind, bytes, timeSec } of heard) {
+      let forward = kind !== 'reduceScatter' || axis !== 'cp';
+      let backward = trains;
+      if (axis === 'tp') {
+        const after = t - sums;
+        t++;
+        if (after >= reshards.length) {
+          if (kind === 'allReduce') continue;
+          forward = false;
+        } else if (after >= 0) {
+          forward = reshards[after].pass === 'forward';
+          backward = !forward;
+        }
+      }
+      if (bytes > 0)
+        found.push({
           axis,
           kind,
           forward,
           backward,
           inputBytes: inputBytes(axis, kind, bytes, degree, cp),
           timeSec,
-        };
-      });
+        });
+    }
+    return found;
   }
 }
 

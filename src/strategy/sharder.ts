@@ -1,0 +1,143 @@
+/**
+ * Chooses the shardings of a model at one set of degrees: the usual one, which is fast and splits tokens along the sequence
+ * where that costs little, and the Pareto set of time against the memory that activations take until the backward pass.
+ */
+import type { Crossings } from './crossings.js';
+import { keptBytes, keptShards, keptTensors } from './kept.js';
+import type { KernelClock } from './kernels.js';
+import type { Layer } from './layer.js';
+import { blockOptions } from './options.js';
+import type { RankScale } from './scale.js';
+import { tensorBytes } from './scale.js';
+import type { LayerStrategy } from './solve.js';
+import { solveModel } from './solve.js';
+
+/**
+ * Activations between tensor-parallel blocks are split along the sequence (Korthikanti et al. 2022), or held whole by
+ * every rank; `auto` takes what is faster. A sequence that the degrees do not divide stays whole.
+ */
+export type SequenceParallel = boolean | 'auto';
+
+/**
+ * The sequence layout between layers is taken when it costs at most this much more than the replicated one: it keeps
+ * 1/tp of the residual stream's activations, which a time-only choice does not see.
+ */
+const SEQUENCE_TOLERANCE = 1.1;
+
+/** Share of the time that other layouts between layers than these two must save: few launchers have them ready. */
+const UNUSUAL_GAIN = 0.02;
+
+/**
+ * Cost of a collective that a strategy had better not use, because it belongs to sequence parallelism: above any real one,
+ * and still a number to add up where there is no other way.
+ */
+const NEVER_SEC = 1e6;
+
+/** Prices of memory that are tried: what all kept bytes together are worth, in the time of all layers. */
+const MEMORY_PRICES = [0.25, 1, 4];
+
+/** Less memory than this share is no point of its own. */
+const WORTH_SHARE = 0.01;
+
+export interface SharderSetting {
+  readonly layers: readonly Layer[];
+  /** How often each layer class is repeated. */
+  readonly repeats: ArrayLike<number>;
+  readonly crossings: Crossings;
+  readonly tp: number;
+  readonly etp: number;
+  readonly clock: KernelClock;
+  readonly scale: RankScale;
+  readonly trains: boolean;
+  readonly wanted: SequenceParallel;
+  /** The degrees divide the sequence. */
+  readonly maySplitSequence: boolean;
+}
+
+/** One sharding of all layers, for one microbatch of one sequence on one rank. */
+export interface ShardingPoint {
+  /** Per layer class. */
+  readonly strategies: readonly LayerStrategy[];
+  /** Forward and backward, kernels and collectives, nothing overlapped. */
+  readonly timeSec: number;
+  /** Activations of all layers kept from forward to backward without recomputation. */
+  readonly keptBytes: number;
+}
+
+export class Sharder {
+  private readonly kept: readonly Uint8Array[];
+  private readonly options: ReturnType<typeof blockOptions>[];
+
+  constructor(private readonly setting: SharderSetting) {
+    this.kept = setting.layers.map(keptTensors);
+    this.options = setting.layers.map((layer) => blockOptions(layer, setting.tp, setting.etp));
+  }
+
+  /** What is planned with. */
+  usual(): ShardingPoint {
+    const { wanted, tp, maySplitSequence } = this.setting;
+    if (wanted !== 'auto' || tp === 1) return this.solve(wanted === true && maySplitSequence, false);
+    const whole = this.solve(false, false);
+    const split = maySplitSequence ? this.solve(true, false) : whole;
+    const isSplit = maySplitSequence && split.timeSec < whole.timeSec * SEQUENCE_TOLERANCE;
+    const usual = isSplit ? split : whole;
+    const unusual = this.solve(isSplit, true);
+    return unusual.timeSec < usual.timeSec * (1 - UNUSUAL_GAIN) ? unusual : usual;
+  }
+
+  /** Shardings of which none is both faster and leaner than another, the fastest first. */
+  pareto(): ShardingPoint[] {
+    const { wanted, tp, maySplitSequence } = this.setting;
+    const usual = this.usual();
+    if (wanted !== 'auto' || tp === 1 || usual.keptBytes === 0) return [usual];
+    const found = [usual];
+    const perByte = usual.timeSec / usual.keptBytes;
+    for (const alongSequence of maySplitSequence ? [false, true] : [false])
+      for (const price of [0, ...MEMORY_PRICES]) found.push(this.solve(alongSequence, true, price * perByte));
+    found.sort((a, b) => a.timeSec - b.timeSec || a.keptBytes - b.keptBytes);
+    const front: ShardingPoint[] = [];
+    for (const point of found) {
+      const last = front.at(-1);
+      if (last === undefined || point.keptBytes < last.keptBytes * (1 - WORTH_SHARE)) front.push(point);
+    }
+    return front;
+  }
+
+  private solve(alongSequence: boolean, alongFeatures: boolean, secPerByte = 0): ShardingPoint {
+    const { layers, repeats, crossings, tp, clock, scale, trains, wanted } = this.setting;
+    const { gatheredInputs } = clock.stack;
+    const strategies = solveModel({
+      layers,
+      repeats,
+      crossings,
+      options: this.options,
+      degree: tp,
+      alongSequence,
+      alongFeatures,
+      prices: {
+        trains,
+        blockSec: (layer, b, option) => {
+          const s = clock.blockSec(layer, layer.blocks[b], option, scale);
+          return s.forward + s.statistics + (trains ? s.backwardInput + s.backwardWeight + s.statistics : 0);
+        },
+        collectiveSec: (layer, kind, t) =>
+          kind === 'none' || kind === 'slice'
+            ? 0
+            : wanted === false && (kind === 'reduceScatter' || kind === 'allGather')
+              ? NEVER_SEC
+              : clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t], scale)),
+        keptSec: (layer, t, made, read) =>
+          secPerByte === 0 || this.kept[layer.classId][t] === 0
+            ? 0
+            : (secPerByte * tensorBytes(layer.tensors[t], scale)) / keptShards(made, read, gatheredInputs),
+      },
+    });
+    const sum = (value: (strategy: LayerStrategy, c: number) => number): number =>
+      strategies.reduce((total, strategy, c) => total + repeats[c] * value(strategy, c), 0);
+    return {
+      strategies,
+      timeSec: sum(({ costSec }) => costSec),
+      keptBytes: sum((strategy, c) => keptBytes(strategy, this.kept[c], scale, gatheredInputs)),
+    };
+  }
+}
