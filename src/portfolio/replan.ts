@@ -8,7 +8,7 @@ import type { Candidate } from '../plan/types.js';
 import { Evaluator } from '../search/evaluator.js';
 import { planInstead } from '../search/instead.js';
 import { PlanSpace } from '../search/space.js';
-import type { Budget, Clock, SearchContext, Solver } from '../search/types.js';
+import type { Budget, Clock, Solver } from '../search/types.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import type { PlanProblem, Simulator } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
@@ -58,10 +58,17 @@ function meshesOn(problem: PlanProblem, devices: number): number {
 /**
  * The running decisions on what is left, nothing but the number of replicas changed: as many as there were, or the most
  * that the devices and the batch allow. Null when not one replica fits.
+ *
+ * @param mostReplicas replicas that may come back when devices do
  */
-export function keptPlan(problems: ProblemsByCount, available: number, running: Candidate): Standing | null {
+export function keptPlan(
+  problems: ProblemsByCount,
+  available: number,
+  running: Candidate,
+  mostReplicas = running.dpReplicate * running.dpShard,
+): Standing | null {
   const replica = devicesPerReplica(running);
-  const most = Math.min(running.dpReplicate * running.dpShard, Math.floor(available / replica));
+  const most = Math.min(mostReplicas, Math.floor(available / replica));
   for (let dp = most; dp >= 1; dp--) {
     const devices = dp * replica;
     const whole = problems(available);
@@ -100,6 +107,8 @@ export interface ReplanSearch {
   readonly random: Random;
   /** Decisions to start from, adapted to every count where they can be; none: from scratch. */
   readonly warmStart?: Candidate | undefined;
+  /** Takes the first look at every count; default: the solver itself. */
+  readonly scout?: Solver;
   /** Prices in place of the estimate, for robust objectives. */
   readonly simulatorOf?: (problem: PlanProblem) => Simulator;
 }
@@ -135,27 +144,28 @@ export async function replanWith(
   let evaluations = 0;
   const counts = usableCounts(problems(available), available);
   const looks: Look[] = [];
-  const run = async (look: Look, part: Budget): Promise<void> => {
-    const start = look.best ?? adapted(look.problem, search.warmStart);
-    const context: SearchContext = {
+  const run = async (by: Solver, look: Look, part: Budget): Promise<void> => {
+    const start = search.warmStart === undefined ? null : look.best;
+    const result = await by.solve({
       problem: look.problem,
       simulator: look.simulator,
       budget: part,
       clock,
       random: search.random.clone(),
-      ...(start === null || search.warmStart === undefined ? {} : { start }),
-    };
-    const result = await solver.solve(context);
+      ...(start === null ? {} : { start }),
+    });
     evaluations += result.evaluations;
     take(look, result.best, result.value, result.foundBy);
-    // A start that the method passes over is still a plan that is known.
-    if (start !== null && search.warmStart !== undefined && look.best === null) {
-      const evaluator = new Evaluator(
-        { ...context, budget: { maxEvaluations: 1, maxSec: Infinity } },
-        'keep',
-      );
-      take(look, start, evaluator.evaluate(start), 'keep');
-    }
+  };
+  // The running decisions, adapted, are known before anybody looks.
+  const warm = (look: Look): void => {
+    const start = adapted(look.problem, search.warmStart);
+    if (start === null) return;
+    const budget = { maxEvaluations: 1, maxSec: Infinity };
+    const { problem, simulator } = look;
+    const evaluator = new Evaluator({ problem, simulator, budget, clock, random: search.random }, 'keep');
+    evaluations++;
+    take(look, start, evaluator.evaluate(start), 'keep');
   };
   let best: Look | null = null;
   for (let i = 0; i < counts.length; i++) {
@@ -167,7 +177,8 @@ export async function replanWith(
     const look: Look = { devices, problem, simulator, best: null, value: Infinity, foundBy: solver.name };
     looks.push(look);
     const share = LOOK_SHARE / counts.length;
-    await run(look, {
+    warm(look);
+    await run(search.scout ?? solver, look, {
       maxSec: timed ? share * budget.maxSec : Infinity,
       maxEvaluations: Math.max(1, Math.floor(share * budget.maxEvaluations)),
     });
@@ -179,7 +190,7 @@ export async function replanWith(
     const maxSec = share * leftSec();
     const maxEvaluations = Math.floor(share * (budget.maxEvaluations - evaluations));
     if (maxSec <= 0 || maxEvaluations < 1) break;
-    await run(finalists[i], { maxSec, maxEvaluations });
+    await run(solver, finalists[i], { maxSec, maxEvaluations });
   }
   const first = looks.reduce<Look | null>((a, b) => (a === null || b.value < a.value ? b : a), null);
   return { best: first === null ? null : standing(first), evaluations, counts: looks.map((l) => l.devices) };
