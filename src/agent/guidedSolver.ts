@@ -1,7 +1,8 @@
 /**
- * `agent`: the policy that ships as a guide of a search. It proposes plans, the likeliest first and none twice; from the
- * best of them a walk goes on by annealing, in which the policy draws a few decisions of the plan anew while the others are
- * kept (ruin and recreate, Schrimpf et al. 2000, with a learned hand that recreates), or one of the shared moves changes it.
+ * `agent`: the policy that ships as a guide of a search. Its likeliest meshes race, each with the plans that the policy makes
+ * of it (see `meshRace`); from the best of them a walk goes on by annealing, in which the policy draws a few decisions of the
+ * plan anew while the others are kept (ruin and recreate, Schrimpf et al. 2000, with a learned hand that recreates), or one of
+ * the shared moves changes it. Where the walk has nothing new left, the next best mesh of the race takes its place.
  * Nothing is trained, and no TensorFlow.js is loaded: the network runs in plain typed arrays, once per state of the plan.
  *
  * Switched off (`agent-uniform`), the same search draws where the policy would choose; the difference is what was learned.
@@ -9,26 +10,21 @@
 import { usableMemoryBytes } from '../cost/memory.js';
 import type { Candidate } from '../plan/types.js';
 import { PipelineCutter } from '../search/dynamic.js';
-import { polish } from '../search/polish.js';
 import type { SearchContext, SearchResult, Solver } from '../search/types.js';
 import type { Standing } from '../search/walk.js';
 import { Walk } from '../search/walk.js';
 import type { Random } from '../util/random.js';
 import { FastPolicy } from './fastPolicy.js';
-import { PLAN_DECISIONS } from './planFeatures.js';
+import type { RaceOptions } from './meshRace.js';
+import { raceMeshes } from './meshRace.js';
+import { DEGREE_DECISIONS, PLAN_DECISIONS } from './planFeatures.js';
 import { EMBEDDED_PLAN_SPEC, PlanOffers, planSpec } from './planOffers.js';
-import type { Rate } from './planTree.js';
 import { PlanTree } from './planTree.js';
 import type { PolicySource } from './pretrained.js';
 import { checkpointFrom, SHIPPED } from './pretrained.js';
 
-export interface GuidedOptions {
-  /** Plans proposed before the walk: at most, and as a share of the evaluations. */
-  readonly proposals: number;
-  readonly proposalShare: number;
-  /** Of the proposals, the best ones of different meshes whose other decisions are improved one at a time. */
-  readonly polished: number;
-  /** Share of the walk's steps that draw decisions anew, and how many decisions at most. */
+export interface GuidedOptions extends RaceOptions {
+  /** Share of steps that draw decisions anew, and how many decisions at most. */
   readonly redrawShare: number;
   readonly mostRedrawn: number;
   /** Share of the walk's steps that cut a plan for unlike devices anew, for the time of the whole pipeline. */
@@ -39,12 +35,14 @@ export interface GuidedOptions {
   readonly hottest: number;
   readonly coldest: number;
   readonly cycles: number;
+  /** After so many known plans in a row the walk goes on from another mesh, half as hot as at first. */
+  readonly stall: number;
 }
 
 export const DEFAULT_GUIDED: GuidedOptions = {
-  proposals: 64,
-  proposalShare: 0.1,
-  polished: 0,
+  raceShare: 0.3,
+  survivors: 2,
+  climbHeat: 0,
   redrawShare: 0.4,
   mostRedrawn: 3,
   recutShare: 0.05,
@@ -52,6 +50,7 @@ export const DEFAULT_GUIDED: GuidedOptions = {
   hottest: 0.15,
   coldest: 0.002,
   cycles: 4,
+  stall: 40,
 };
 
 /** Largest share of a device's memory that cutting anew keeps free. */
@@ -92,15 +91,13 @@ export function policyTree(
   source: PolicySource,
   temperature = 1,
 ): PlanTree {
-  if (source.kind === 'none') return new PlanTree(new PlanOffers(space, cutter, false), uniform, temperature);
+  if (source.kind === 'none') return new PlanTree(new PlanOffers(space, cutter, false), null, temperature);
   const { checkpoint, where } = checkpointFrom(source);
   const spec = planSpec(checkpoint.environment.name);
   const policy = new FastPolicy(checkpoint, spec, where);
   const offers = new PlanOffers(space, cutter, spec === EMBEDDED_PLAN_SPEC);
   return new PlanTree(offers, (observation) => policy.scores(observation), temperature);
 }
-
-const uniform: Rate = ({ mask }) => Float64Array.from(mask, (legal) => (legal === 1 ? 0 : -Infinity));
 
 /**
  * The search with any guide.
@@ -116,68 +113,50 @@ export function guideSearch(
   const walk = new Walk(context, name);
   if (walk.space.meshes.length === 0) return walk.evaluator.result(true);
   const tree = treeOf(walk);
-  const proposals = propose(walk, tree, options, context.start);
-  refine(walk, tree, options, improve(walk, proposals, options.polished));
+  const { random } = context;
+  const ofSameMesh = (plan: Candidate): Candidate =>
+    random.next() < options.redrawShare
+      ? redrawn(tree, plan, options.mostRedrawn, random, DEGREE_DECISIONS)
+      : walk.moves.propose(plan, random, true);
+  refine(walk, tree, options, raceMeshes(walk, tree, options, ofSameMesh));
   return walk.evaluator.result(false);
 }
 
-/** Plans of the policy, best first; a plan that is known already is among them. */
-function propose(
-  walk: Walk,
-  tree: PlanTree,
-  { proposals, proposalShare }: GuidedOptions,
-  known: Candidate | undefined,
-): Standing[] {
-  const { random, budget } = walk.context;
-  const found: Standing[] = known === undefined ? [] : [walk.stand(known)];
-  const count = Math.max(1, Math.min(proposals, Math.ceil(proposalShare * budget.maxEvaluations)));
-  found.push(walk.stand(tree.likeliest()));
-  for (let i = 1; i < count && !walk.ended(); i++) {
-    const plan = tree.draw(random);
-    if (plan === null) break;
-    found.push(walk.stand(plan));
-  }
-  return found.sort((a, b) => a.energy - b.energy);
-}
-
-/** The best of the proposals, once the leading ones of different meshes have been polished. */
-function improve(walk: Walk, proposals: readonly Standing[], count: number): Standing {
-  let best = proposals[0];
-  const seen = new Set<unknown>();
-  for (const { plan } of proposals) {
-    const mesh = walk.moves.mesh(plan);
-    if (seen.size === count || walk.ended()) break;
-    if (seen.has(mesh)) continue;
-    seen.add(mesh);
-    const polished = polish(walk.evaluator, walk.space, walk.cutter, mesh, plan).best;
-    if (polished === null) continue;
-    const standing = walk.stand(polished);
-    if (standing.energy < best.energy) best = standing;
-  }
-  return best;
-}
-
-function refine(walk: Walk, tree: PlanTree, options: GuidedOptions, start: Standing): void {
+/** @param starts best plans of different meshes, best first */
+function refine(walk: Walk, tree: PlanTree, options: GuidedOptions, starts: readonly Standing[]): void {
   const { random } = walk.context;
   const { hottest, coldest, cycles } = options;
   const step = stepper(walk, tree, options);
   const begun = walk.progress();
-  let best = start;
-  let here = start;
-  let cycle = 0;
+  const length = (1 - begun) / cycles;
+  let best = starts[0];
+  let here = best;
+  let hot = hottest;
+  let cycleBegun = begun;
+  let next = 1;
   for (let progress = begun; progress < 1; progress = walk.progress()) {
-    const at = ((progress - begun) / (1 - begun)) * cycles;
-    if (Math.floor(at) > cycle) {
-      cycle = Math.floor(at);
+    const stalled = walk.memo.repeated >= options.stall;
+    if (stalled) {
+      here = next < starts.length ? starts[next++] : fresh(walk, tree);
+      hot = hottest / 2;
+      walk.memo.repeated = 0;
+    } else if (progress >= cycleBegun + length) {
       here = best;
+      hot = hottest * 0.5 ** Math.round((progress - begun) / length);
     }
-    const hot = hottest * 0.5 ** cycle;
-    const temperature = hot * (coldest / hot) ** (at - cycle);
-    const next = step(here.plan);
-    const setback = next.energy - here.energy;
-    if (setback <= 0 || random.next() < Math.exp(-setback / temperature)) here = next;
+    if (stalled || progress >= cycleBegun + length) cycleBegun = progress;
+    const temperature = hot * (coldest / hot) ** ((progress - cycleBegun) / length);
+    const tried = step(here.plan);
+    const setback = tried.energy - here.energy;
+    if (setback <= 0 || random.next() < Math.exp(-setback / temperature)) here = tried;
     if (here.energy < best.energy) best = here;
   }
+}
+
+/** A plan of the policy that it has not proposed before; any plan once it has proposed them all. */
+function fresh(walk: Walk, tree: PlanTree): Standing {
+  const plan = tree.draw(walk.context.random);
+  return plan === null ? walk.random() : walk.stand(plan);
 }
 
 /** One step of the walk: a few decisions drawn anew, cuts for unlike devices, or one of the shared moves. */
@@ -193,16 +172,16 @@ function stepper(
   const recuts = devices.length > 1 ? recutShare : 0;
   return (plan) => {
     const drawn = random.next();
-    if (drawn < redrawShare) return walk.stand(redrawn(tree, plan, mostRedrawn, random));
+    if (drawn < redrawShare) return walk.stand(redrawn(tree, plan, mostRedrawn, random, 0));
     if (drawn < redrawShare + recuts && plan.pp > 1)
       return walk.stand({ ...plan, stageStart: cutter.balanced(plan, random.next() * mostSpareBytes) });
     return walk.neighbour(plan);
   };
 }
 
-/** The plan with one to `most` decisions drawn anew. */
-function redrawn(tree: PlanTree, plan: Candidate, most: number, random: Random): Candidate {
+/** The plan with one to `most` decisions drawn anew, none of them before `first` of PLAN_DECISIONS. */
+function redrawn(tree: PlanTree, plan: Candidate, most: number, random: Random, first: number): Candidate {
   const open = new Uint8Array(PLAN_DECISIONS.length);
-  for (let left = 1 + random.int(most); left > 0; left--) open[random.int(open.length)] = 1;
+  for (let left = 1 + random.int(most); left > 0; left--) open[first + random.int(open.length - first)] = 1;
   return tree.redraw(plan, (decision) => open[decision] === 1, random.next() < 0.5, random);
 }

@@ -25,6 +25,9 @@ export const PLAN_DECISIONS = [
   'cuts',
 ] as const;
 
+/** The first of them fix the mesh. */
+export const DEGREE_DECISIONS = PLAN_DECISIONS.indexOf('context-exchange');
+
 export type PlanDecision = (typeof PLAN_DECISIONS)[number];
 
 /** Categories an option of a categorical decision may be of (8 cut rules are the most). */

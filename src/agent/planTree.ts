@@ -6,6 +6,7 @@
 import type { Candidate } from '../plan/types.js';
 import type { Random } from '../util/random.js';
 import type { Observation } from './environment.js';
+import { DEGREE_DECISIONS } from './planFeatures.js';
 import type { PlanOffers, PlanState } from './planOffers.js';
 
 /** Scores of the options, -Infinity where masked. */
@@ -25,15 +26,25 @@ export class PlanNode {
   }
 }
 
+/** A mesh, or several that have some degrees in common, before it is looked at. */
+interface Branch {
+  readonly parent: PlanNode;
+  readonly option: number;
+  readonly probability: number;
+}
+
 export class PlanTree {
   readonly root: PlanNode;
   /** Decisions that the policy was asked for. */
   asked = 0;
 
-  /** @param temperature above 1 evens the policy out */
+  /**
+   * @param rate null: all options are equally good
+   * @param temperature above 1 evens the policy out
+   */
   constructor(
     private readonly offers: PlanOffers,
-    private readonly rate: Rate,
+    private readonly rate: Rate | null,
     private readonly temperature: number,
   ) {
     this.root = this.node(offers.start());
@@ -48,6 +59,41 @@ export class PlanTree {
   draw(random: Random): Candidate | null {
     if (sum(this.root.undrawn) === 0) return null;
     return this.walk((node) => pick(node.undrawn, random));
+  }
+
+  /**
+   * One plan for each of the likeliest meshes, likeliest mesh first: the likeliest option of every other decision. Without a
+   * policy meshes and options are drawn.
+   */
+  *openings(count: number, random: Random): Generator<Candidate> {
+    if (!isOfMesh(this.root)) {
+      yield this.complete(this.root, random);
+      return;
+    }
+    const branches = branchesOf(this.root, 1);
+    for (let found = 0; found < count && branches.length > 0;) {
+      const at = this.rate === null ? random.int(branches.length) : likeliestOf(branches);
+      const { parent, option, probability } = branches[at];
+      branches[at] = branches[branches.length - 1];
+      branches.pop();
+      const node = this.child(parent, option);
+      if (isOfMesh(node)) branches.push(...branchesOf(node, probability));
+      else {
+        found++;
+        yield this.complete(node, random);
+      }
+    }
+  }
+
+  /** From a state on, the likeliest option every time; drawn where there is no policy. */
+  private complete(from: PlanNode, random: Random): Candidate {
+    for (let node = from; ;) {
+      const { probability, state } = node;
+      const chosen = this.rate === null ? pick(probability, random) : argmax(probability);
+      const { after, stageStart } = state.options[chosen];
+      if (stageStart !== null) return { ...after, stageStart };
+      node = this.child(node, chosen);
+    }
   }
 
   /**
@@ -110,7 +156,7 @@ export class PlanTree {
 
   private node(state: PlanState, mass = 1): PlanNode {
     this.asked++;
-    const p = this.rate(this.offers.observe(state));
+    const p = this.rate === null ? even(state) : this.rate(this.offers.observe(state));
     let most = -Infinity;
     for (const x of p) if (x > most) most = x;
     for (let i = 0; i < p.length; i++) p[i] = Math.exp((p[i] - most) / this.temperature);
@@ -122,6 +168,31 @@ export class PlanTree {
       p.map((x) => x * mass),
     );
   }
+}
+
+/** Scores without a policy. */
+function even({ options }: PlanState): Float64Array {
+  return Float64Array.from(options, ({ legal }) => (legal ? 0 : -Infinity));
+}
+
+/** Whether a degree is asked for. */
+function isOfMesh({ state }: PlanNode): boolean {
+  return state.next < DEGREE_DECISIONS;
+}
+
+function branchesOf(parent: PlanNode, probability: number): Branch[] {
+  const found: Branch[] = [];
+  parent.probability.forEach((p, option) => {
+    if (p > 0) found.push({ parent, option, probability: probability * p });
+  });
+  return found;
+}
+
+function likeliestOf(branches: readonly Branch[]): number {
+  let best = 0;
+  for (let i = 1; i < branches.length; i++)
+    if (branches[i].probability > branches[best].probability) best = i;
+  return best;
 }
 
 function sum(values: Float64Array): number {

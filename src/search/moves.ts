@@ -67,10 +67,15 @@ export class Moves {
     return this.space.meshes[this.meshOf.get(keyOf(c))!];
   }
 
-  /** A plan one random move away; the plan itself where nothing else is legal. The plan given is not changed. */
-  propose(c: Candidate, random: Random): Candidate {
+  /**
+   * A plan one random move away; the plan itself where nothing else is legal. The plan given is not changed.
+   *
+   * @param keepsMesh leaves out the moves of the mesh
+   */
+  propose(c: Candidate, random: Random, keepsMesh = false): Candidate {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const next = this.apply(drawKind(random), c, random);
+      const kind = drawKind(random);
+      const next = keepsMesh && kind === 'mesh' ? null : this.apply(kind, c, random);
       if (next !== null) return next;
     }
     return c;

@@ -8,6 +8,7 @@ import {
   policyTree,
   unguidedSolver,
 } from '../../src/agent/guidedSolver.js';
+import { raceMeshes } from '../../src/agent/meshRace.js';
 import { PLAN_SPEC, planSpec } from '../../src/agent/planEpisode.js';
 import { PlanOffers } from '../../src/agent/planOffers.js';
 import { checkpointFrom, SHIPPED } from '../../src/agent/pretrained.js';
@@ -18,6 +19,7 @@ import { Cutter } from '../../src/search/cutRules.js';
 import { exhaustiveSolver } from '../../src/search/exhaustive.js';
 import { PlanSpace } from '../../src/search/space.js';
 import type { SearchResult, Solver } from '../../src/search/types.js';
+import { Walk } from '../../src/search/walk.js';
 import { createSimulator } from '../../src/simulate/estimate.js';
 import type { PlanProblem } from '../../src/simulate/types.js';
 import { Random } from '../../src/util/random.js';
@@ -80,6 +82,21 @@ describe('agent/planTree', () => {
     expect(new Set(drawn.map(hashCandidate)).size).to.equal(401);
   });
 
+  it('opens every mesh once, the likeliest first, whether there is a policy or not', () => {
+    const meshOf = ({ pp, tp, cp, ep, etp }: Candidate): string => [pp, tp, cp, ep, etp].join();
+    const problem = syntheticProblem({ devices: 24, globalBatch: 48, experts: 4 });
+    const space = new PlanSpace(problem);
+    const without = policyTree({ space, cutter: new Cutter(problem) }, { kind: 'none' });
+    const [likely] = treeOf(problem).openings(1, new Random(1));
+    expect(meshOf([...treeOf(problem).openings(3, new Random(2))][0])).to.equal(meshOf(likely));
+    for (const tree of [treeOf(problem), without]) {
+      const plans = [...tree.openings(Infinity, new Random(1))];
+      for (const plan of plans) expect(checkCandidate(problem, plan)).to.equal(null);
+      expect(plans.length).to.equal(space.meshes.length);
+      expect(new Set(plans.map(meshOf)).size).to.equal(plans.length);
+    }
+  });
+
   it('ends when every plan has been drawn', () => {
     const problem = syntheticProblem({ devices: 1, globalBatch: 1 });
     const tree = treeOf(problem);
@@ -106,6 +123,35 @@ describe('agent/planTree', () => {
   });
 });
 
+describe('agent/meshRace', () => {
+  const context = {
+    problem: PROBLEM,
+    simulator: createSimulator(PROBLEM),
+    budget: { maxEvaluations: 400, maxSec: Infinity },
+    clock: () => 0,
+    random: new Random(9),
+  };
+  const options = { raceShare: 0.5, survivors: 2, climbHeat: 0.02 };
+
+  it('ends with plans of different meshes within its share, the better ones of the last round first', () => {
+    const walk = new Walk(context, 'race');
+    const found = raceMeshes(walk, treeOf(PROBLEM), options, (plan) =>
+      walk.moves.propose(plan, context.random, true),
+    );
+    expect(walk.evaluator.evaluations).to.be.within(100, 201);
+    expect(new Set(found.map(({ plan }) => walk.moves.mesh(plan))).size).to.equal(found.length);
+    expect(found[0].energy).to.equal(Math.min(...found.map(({ energy }) => energy)));
+    expect(found[0].energy).to.be.at.most(found[1].energy);
+  });
+
+  it('lets a known plan run, and returns it alone when nothing may be spent', () => {
+    const [known] = treeOf(PROBLEM).openings(1, new Random(1));
+    const walk = new Walk({ ...context, start: known }, 'race');
+    const found = raceMeshes(walk, treeOf(PROBLEM), { ...options, raceShare: 0 }, (plan) => plan);
+    expect(found.map(({ plan }) => plan)).to.deep.equal([known]);
+  });
+});
+
 describe('agent/guidedSolver', () => {
   it('finds what enumeration proves the best on a small space', () => {
     const proved = run(exhaustiveSolver, SMALL, 100_000);
@@ -129,7 +175,7 @@ describe('agent/guidedSolver', () => {
     const known = run(unguidedSolver, PROBLEM, 100, 2);
     const context = { problem: PROBLEM, simulator: createSimulator(PROBLEM), clock: () => 0 };
     const budget = { maxEvaluations: 50, maxSec: Infinity };
-    const next = createGuidedSolver({ proposals: 8 }).solve({
+    const next = createGuidedSolver({ raceShare: 0.2 }).solve({
       ...context,
       budget,
       random: new Random(1),
