@@ -25,7 +25,7 @@ const NEAREST_GUESS = 1.1;
 
 export class DualAscent {
   /** No feasible choice costs less. */
-  bound = -Infinity;
+  bound: number;
   /** Price per unit of usage of each row at which the bound was found. */
   readonly price: Float64Array;
   /** Choice that follows the last messages; it may overfill rows. */
@@ -50,6 +50,15 @@ export class DualAscent {
     this.short = new Float64Array(core.rowCount + 1);
     this.choice = new Int32Array(core.count);
     this.messages = new MessagePasser(core);
+    this.bound = sumOfLeasts(core);
+  }
+
+  /** Passes messages while memory is free: prices that follow rough messages lead astray. */
+  warmUp(stopped: () => boolean): void {
+    for (let k = 0; k < WARM_UP_PASSES && !stopped(); k++) {
+      this.messages.forward();
+      this.messages.backward();
+    }
   }
 
   /**
@@ -59,10 +68,7 @@ export class DualAscent {
    */
   step(target: number): void {
     const { core, price, trial, direction, short, messages } = this;
-    for (let k = this.steps++ === 0 ? WARM_UP_PASSES : 0; k > 0; k--) {
-      messages.forward();
-      messages.backward();
-    }
+    this.steps++;
     messages.forward();
     let found = messages.backward();
     for (let r = 0; r < core.rowCount; r++) found -= trial[r] * core.capacity[r];
@@ -160,4 +166,24 @@ export class DualAscent {
       }
     }
   }
+}
+
+/** What every choice costs at least: each variable and each edge its least. */
+function sumOfLeasts(core: ShardCore): number {
+  const { start, edgeStart, edgeTo, edgeTable, table } = core;
+  let sum = core.constant;
+  for (let i = 0; i < core.count; i++) {
+    let least = Infinity;
+    for (let at = start[i]; at < start[i + 1]; at++) if (core.cost[at] < least) least = core.cost[at];
+    sum += least;
+    for (let e = edgeStart[i]; e < edgeStart[i + 1]; e++) {
+      const j = edgeTo[e];
+      if (j > i) continue;
+      const cells = (start[i + 1] - start[i]) * (start[j + 1] - start[j]);
+      least = Infinity;
+      for (let at = edgeTable[e]; at < edgeTable[e] + cells; at++) if (table[at] < least) least = table[at];
+      sum += least;
+    }
+  }
+  return sum;
 }

@@ -24,6 +24,8 @@ export interface RowSegment {
   readonly usage: Float64Array;
 }
 
+const ROUNDING = 1e-10;
+
 interface Piece {
   readonly node: number;
   readonly begin: number;
@@ -83,6 +85,8 @@ export function memoryRows(graph: ReductionGraph, limit: number): MemoryRows {
     least += base.get(at[k]) ?? 0;
     most += room[k];
     capacity[k] = limit - least;
+    // Sums of other than wholes drift: what is within rounding fits.
+    if (capacity[k] < 0 && capacity[k] >= -ROUNDING * limit) capacity[k] = 0;
     if (capacity[k] < 0) overfullAt ??= at[k];
     // Sums of wholes are exact; of others the last digit may be off, to the safe side.
     counts[k] = most > capacity[k] * (1 - 1e-12) ? 1 : 0;

@@ -44,6 +44,8 @@ export interface CoreResult {
 const FIRST_DUAL = 0.04;
 const ALL_DUAL = 0.3;
 const FIRST_DUAL_MOST_SEC = 2;
+/** Share for the dual after the first descent, however long that took. */
+const SECOND_DUAL = 0.1;
 /** Share of the time for the first descent, or until there is a feasible solution. */
 const FIRST_DESCENT_SHARE = 0.04;
 /** Share of the time after which a thread with a worse solution goes on from the best. */
@@ -82,49 +84,33 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
   const frugalState = new ShardState(core, frugal);
   if (!frugalState.slack.isOverfull() && frugalState.cost < core.forbidden)
     exchange.offer(frugalState.cost, frugal);
-  // One step at least, so that there is a bound.
-  dual.step(dual.guess);
-  offerDual(core, dual, exchange);
+  dual.warmUp(isOver);
   ascend(Math.min(after(FIRST_DUAL), begun + FIRST_DUAL_MOST_SEC));
-  const descent = new Descent(
-    core,
-    dual.choice,
-    random,
-    options.choose ?? new BanditChoice(NEIGHBOURHOODS.length, random.fork()),
-  );
-  const descend = (until: number, enough: () => boolean): void => {
+  const choose = options.choose ?? new BanditChoice(NEIGHBOURHOODS.length, random.fork());
+  const descent = new Descent(core, dual.choice, random, choose);
+  descent.setPrices(dual.price);
+  const descend = (until: number): void => {
     descent.openWhole(isOver);
-    let adopt = clock() + ADOPT_EVERY * total;
     const patience = clock() + FRUGAL_AFTER * total;
     let isFrugal = false;
     let tell = clock();
-    for (let told = descent.bestCost; !isOver() && !(clock() >= until && enough());) {
-      descent.step((clock() - begun) / total);
-      if (descent.bestCost < told) {
-        told = descent.bestCost;
-        exchange.offer(told, descent.best);
-      }
+    const isEnough = (): boolean => isOver() || (clock() >= until && exchange.bestCost < Infinity);
+    descendUntil(descent, options, begun, isEnough, () => {
       if (clock() >= tell) {
         tell = clock() + NEWS_SEC;
         news();
       }
-      if (!isFrugal && descent.bestCost === Infinity && clock() > patience) {
-        isFrugal = true;
-        descent.restart(frugal, false);
-      }
-      if (clock() < adopt) continue;
-      adopt += ADOPT_EVERY * total;
-      goOnFromBest(descent, exchange);
-    }
-    exchange.offer(descent.bestCost, descent.best);
+      if (isFrugal || descent.bestCost < Infinity || clock() < patience) return;
+      isFrugal = true;
+      descent.restart(frugal, false);
+    });
     news();
   };
-  descent.setPrices(dual.price);
-  descend(clock() + FIRST_DESCENT_SHARE * total, () => exchange.bestCost < Infinity);
-  ascend(after(ALL_DUAL));
+  descend(clock() + FIRST_DESCENT_SHARE * total);
+  ascend(Math.max(after(ALL_DUAL), clock() + SECOND_DUAL * total));
   descent.setPrices(dual.price);
   descent.restart(dual.choice, true);
-  descend(deadline, () => true);
+  descend(deadline);
   const choice = new Int32Array(core.count);
   const cost = exchange.take(choice);
   return { cost, choice, bound: Math.min(safeBound(), cost) };
@@ -144,21 +130,35 @@ export function assistCore(core: ShardCore, options: Omit<CoreOptions, 'onNews'>
   descent.setPrices(price);
   const isOver = (): boolean => exchange.stopped || clock() >= deadline;
   descent.openWhole(isOver);
-  const pause = ADOPT_EVERY * (deadline - begun);
-  let adopt = clock() + pause;
-  for (let told = descent.bestCost; !isOver();) {
-    descent.step((clock() - begun) / (deadline - begun));
+  descendUntil(descent, options, begun, isOver, () => {
+    if (version === exchange.priceVersion) return;
+    version = exchange.priceVersion;
+    exchange.takePrices(price, choice);
+    descent.setPrices(price);
+  });
+}
+
+/** Opens neighbourhood after neighbourhood, tells what is better than before, and now and then goes on from the best. */
+function descendUntil(
+  descent: Descent,
+  { clock, deadline, exchange }: Pick<CoreOptions, 'clock' | 'deadline' | 'exchange'>,
+  begun: number,
+  isOver: () => boolean,
+  afterStep: () => void,
+): void {
+  const total = deadline - begun;
+  let adopt = clock() + ADOPT_EVERY * total;
+  let told = descent.bestCost;
+  exchange.offer(told, descent.best);
+  while (!isOver()) {
+    descent.step((clock() - begun) / total);
     if (descent.bestCost < told) {
       told = descent.bestCost;
       exchange.offer(told, descent.best);
     }
-    if (version !== exchange.priceVersion) {
-      version = exchange.priceVersion;
-      exchange.takePrices(price, choice);
-      descent.setPrices(price);
-    }
+    afterStep();
     if (clock() < adopt) continue;
-    adopt += pause;
+    adopt += ADOPT_EVERY * total;
     goOnFromBest(descent, exchange);
   }
 }

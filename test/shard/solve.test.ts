@@ -49,6 +49,38 @@ describe('solving sharding instances', function () {
     }
   });
 
+  it('finds feasible solutions where forbidden pairs and a limit without slack leave few', () => {
+    const random = new Random(11);
+    for (let k = 0; k < 12; k++) {
+      const shape = {
+        nodes: 150,
+        edges: [150, 300][k % 2],
+        mostStrategies: 8,
+        following: [0, 0.3, 0.6][k % 3],
+        forbidden: [0, 0.02, 0.05][(k >> 1) % 3],
+        plantedSlack: [1, 1.02][(k >> 2) % 2],
+      };
+      const instance = readProblem(randomInstance(random, shape));
+      const found = solveInstance(instance, 2000, k);
+      expect(found, JSON.stringify(shape)).to.not.equal(null);
+      expect(judgeShard(instance, found!.solution).feasible, JSON.stringify(shape)).to.equal(true);
+    }
+  });
+
+  it('usages that are not whole fit a limit that they sum up to', () => {
+    const usages = [0.1, 0.2, 0.7].map((u) => [u, 2 * u]);
+    const instance = readProblem({
+      problem: {
+        nodes: { intervals: usages.map(() => [0, 1]), costs: usages.map(() => [5, 1]), usages },
+        edges: { nodes: [[0, 1]], costs: [[0.1, 0.2, 0.3, 0.4]] },
+        usage_limit: 1,
+      },
+    });
+    const found = solveInstance(instance, 50);
+    expect(Array.from(found!.solution)).to.deep.equal([0, 0, 0]);
+    expect(found!.cost).to.be.closeTo(15.1, 1e-9);
+  });
+
   it('the dual never exceeds the optimum', () => {
     const random = new Random(3);
     for (let k = 0; k < 120; k++) {
@@ -57,6 +89,7 @@ describe('solving sharding instances', function () {
       const { core } = reduceInstance(readProblem(problem));
       if (core === null || best === Infinity) continue;
       const dual = new DualAscent(core);
+      expect(dual.bound).to.be.at.most(best);
       for (let step = 0; step < 60; step++) dual.step(best);
       expect(dual.bound).to.be.at.most(best + 1e-6 * (1 + best));
     }

@@ -21,6 +21,8 @@ export interface InstanceShape {
   readonly forbidden: number;
   /** Limit between the least and the largest peak, 0 to 1; none when absent. */
   readonly tightness?: number;
+  /** A random solution is kept legal, and the limit is its peak times this: feasible for sure, but hard to see. */
+  readonly plantedSlack?: number;
 }
 
 /** A graph in time order with layers' worth of parallel and odd edges, as the contest's instances have them. */
@@ -37,6 +39,14 @@ export function randomInstance(random: Random, shape: InstanceShape): ContestPro
     );
     usages.push(Array.from({ length: size }, () => random.int(4) * 2 ** random.int(6)));
   }
+  const planted = costs.map((list) => random.int(list.length));
+  if (shape.plantedSlack !== undefined) {
+    // Frugal more often than not: else the limit would not bind.
+    planted.forEach((_, i) => {
+      if (random.int(4) > 0) planted[i] = usages[i].indexOf(Math.min(...usages[i]));
+      costs[i][planted[i]] %= FORBIDDEN;
+    });
+  }
   const nodes: number[][] = [];
   const edgeCosts: number[][] = [];
   for (let e = 0; e < shape.edges; e++) {
@@ -48,9 +58,11 @@ export function randomInstance(random: Random, shape: InstanceShape): ContestPro
     nodes.push(joined);
     const sizes = joined.map((i) => costs[i].length);
     const cells = sizes.reduce((x, y) => x * y, 1);
+    const legal = joined.reduce((cell, i) => cell * costs[i].length + planted[i], 0);
     const follows = arity === 2 && random.next() < shape.following;
     edgeCosts.push(
       Array.from({ length: cells }, (_, cell) => {
+        if (shape.plantedSlack !== undefined && cell === legal) return random.int(30);
         const partner = Math.floor(cell / (sizes[1] ?? 1)) % (sizes[1] ?? 1);
         if (follows) return cell % sizes[1] === partner ? random.int(10) : FORBIDDEN;
         return random.next() < shape.forbidden / 2 ? 2 * FORBIDDEN : random.int(30);
@@ -70,9 +82,19 @@ export function randomInstance(random: Random, shape: InstanceShape): ContestPro
       name: 'random',
       nodes: { intervals, costs, usages },
       edges: { nodes, costs: edgeCosts },
-      ...(shape.tightness === undefined
-        ? {}
-        : { usage_limit: Math.floor(least + shape.tightness * (most - least)) }),
+      ...(shape.plantedSlack !== undefined
+        ? {
+            usage_limit: Math.floor(
+              shape.plantedSlack *
+                peak(
+                  intervals,
+                  planted.map((s, i) => usages[i][s]),
+                ),
+            ),
+          }
+        : shape.tightness !== undefined
+          ? { usage_limit: Math.floor(least + shape.tightness * (most - least)) }
+          : {}),
     },
   };
 }
