@@ -84,6 +84,7 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
   const frugalState = new ShardState(core, frugal);
   if (!frugalState.slack.isOverfull() && frugalState.cost < core.forbidden)
     exchange.offer(frugalState.cost, frugal);
+  news();
   dual.warmUp(isOver);
   ascend(Math.min(after(FIRST_DUAL), begun + FIRST_DUAL_MOST_SEC));
   const choose = options.choose ?? new BanditChoice(NEIGHBOURHOODS.length, random.fork());
