@@ -127,7 +127,8 @@ export class StrategyBook implements CostProvider {
       forward += block.flop;
       backward += block.gradInputFlop + block.gradWeightFlop;
     }
-    const { referenceBatch } = this.graph;
+    // An empty batch does no work.
+    const referenceBatch = Math.max(1, this.graph.referenceBatch);
     return { forward: forward / referenceBatch, backward: backward / referenceBatch };
   }
 
