@@ -36,6 +36,8 @@ interface Measured extends Omit<ShardResult, 'solution'> {
   /** Best cost at each of the marks. */
   readonly at: readonly (number | null)[];
   readonly peakMiB: number;
+  /** Processor time of all threads: on a machine with other work it is less than threads times the limit. */
+  readonly cpuSec: number;
 }
 
 /** Solves one instance and prints what was measured as one line of JSON. */
@@ -64,6 +66,8 @@ async function measure(path: string, letter: string, limitSec: number): Promise<
   MARKS_SEC.forEach((mark, k) => {
     if (clock() <= mark) at[k] = result.cost;
   });
+  const { user, system } = process.cpuUsage();
+  const cpuSec = (user + system) / 1e6;
   const peakMiB = Math.round(process.resourceUsage().maxRSS / 1024);
   const measured: Measured = {
     ...result,
@@ -89,6 +93,7 @@ function table(rows: readonly Measured[]): string {
     'bound',
     'gap',
     'MiB',
+    'processor',
   ];
   return formatTable([
     head,
@@ -105,6 +110,7 @@ function table(rows: readonly Measured[]): string {
         whole(row.lowerBound === null ? null : Math.floor(row.lowerBound)),
         row.gap === null ? '' : `${(100 * row.gap).toFixed(3)}%`,
         String(row.peakMiB),
+        `${row.cpuSec.toFixed(0)} s`,
       ];
     }),
   ]);
