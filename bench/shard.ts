@@ -76,6 +76,7 @@ async function measure(path: string, letter: string, limitSec: number): Promise<
     firstSec: firstSec ?? result.wallSec,
     at,
     peakMiB,
+    cpuSec,
   };
   console.log(JSON.stringify(measured));
   process.exit(solution.length === 0 ? 1 : 0);
