@@ -16,7 +16,12 @@ export interface JobLogOptions {
    * `barrier`: hosts wait for each other, and say how long they computed; `alone`: each says its own step time only.
    */
   readonly timing?: 'barrier' | 'alone';
-  readonly slow?: { readonly host?: number; readonly rank?: number; readonly factor: number; readonly step: number };
+  readonly slow?: {
+    readonly host?: number;
+    readonly rank?: number;
+    readonly factor: number;
+    readonly step: number;
+  };
   readonly slowEverywhere?: { readonly factor: number; readonly step: number };
   readonly link?: { readonly level: 'nvlink' | 'nic'; readonly factor: number; readonly step: number };
   readonly firstStep?: number;

@@ -195,7 +195,6 @@ export class DriftBank {
  * for 5 degrees of freedom or more.
  */
 export function normalDeviate(t: number, freedom: number): number {
-  const size =
-    ((8 * freedom + 1) / (8 * freedom + 3)) * Math.sqrt(freedom * Math.log1p((t * t) / freedom));
+  const size = ((8 * freedom + 1) / (8 * freedom + 3)) * Math.sqrt(freedom * Math.log1p((t * t) / freedom));
   return t < 0 ? -size : size;
 }

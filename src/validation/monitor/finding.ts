@@ -62,7 +62,12 @@ export function findingOf(number: number, found: Found, causeText: string | null
 }
 
 /** `host3` or `rank 12 (host1)` or `level nic`. */
-export function placeOf({ scope, host, rank, level }: Pick<Finding, 'scope' | 'host' | 'rank' | 'level'>): string {
+export function placeOf({
+  scope,
+  host,
+  rank,
+  level,
+}: Pick<Finding, 'scope' | 'host' | 'rank' | 'level'>): string {
   if (scope === 'rank') return host === null ? `rank ${rank}` : `rank ${rank} (${host})`;
   if (scope === 'host') return host ?? 'a host';
   if (scope === 'level') return level === null ? 'communication' : `link level ${level}`;
@@ -78,7 +83,9 @@ function sentence(f: Omit<Finding, 'number' | 'message'>, causeText: string | nu
   const amount = f.change === null ? '' : ` by ${formatPercent(Math.abs(f.change))}`;
   const more = (f.change ?? 0) > 0;
   const levels =
-    f.before === null || f.after === null ? '' : ` (${unitText(f.what, f.before)} -> ${unitText(f.what, f.after)})`;
+    f.before === null || f.after === null
+      ? ''
+      : ` (${unitText(f.what, f.before)} -> ${unitText(f.what, f.after)})`;
   if (f.kind === 'prediction')
     return `steps take ${more ? 'longer' : 'less'} than the plan foretells${amount}${levels}`;
   if (f.kind === 'memory') return `${place} holds more memory than the plan foretells${amount}${levels}`;

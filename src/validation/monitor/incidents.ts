@@ -71,9 +71,23 @@ export class Incidents {
   }
 
   /** An alarm of a test; too small a change is of no use to anyone and is dropped. */
-  alarm(source: Source, alarm: Alarm, beforeLog: number, step: number, sinceStep: number, closed: number): void {
+  alarm(
+    source: Source,
+    alarm: Alarm,
+    beforeLog: number,
+    step: number,
+    sinceStep: number,
+    closed: number,
+  ): void {
     if (Math.abs(Math.expm1(alarm.change)) < this.leastChange) return;
-    this.pending.push({ ...source, change: alarm.change, sinceStep, step, at: closed, before: Math.exp(beforeLog) });
+    this.pending.push({
+      ...source,
+      change: alarm.change,
+      sinceStep,
+      step,
+      at: closed,
+      before: Math.exp(beforeLog),
+    });
   }
 
   /** A finding that needs no culprit. */
@@ -118,7 +132,8 @@ export class Incidents {
     const hosts = new Set(times.map(hostOf));
     // All of them at once is no host's doing.
     const common = hosts.size > 1 && hosts.size >= this.scene.hostsKnown();
-    if (common && times[0].what === 'compute') this.emitPending({ ...times[0], scope: 'job', index: 0 }, closed, null);
+    if (common && times[0].what === 'compute')
+      this.emitPending({ ...times[0], scope: 'job', index: 0 }, closed, null);
     for (const host of common ? [] : hosts) {
       const own = times.filter((p) => hostOf(p) === host);
       const whole = own.find((p) => p.scope === 'host');
@@ -128,7 +143,12 @@ export class Incidents {
       if (culprit >= 0 && culprit !== first.index) {
         const byRank = own.find((p) => p.scope === 'rank' && p.index === culprit);
         this.emitPending(byRank ?? { ...first, scope: 'rank', index: culprit }, closed, null);
-      } else this.emitPending(culprit >= 0 || whole ? first : { ...first, scope: 'host', index: host }, closed, null);
+      } else
+        this.emitPending(
+          culprit >= 0 || whole ? first : { ...first, scope: 'host', index: host },
+          closed,
+          null,
+        );
     }
     for (const p of units) if (p.what === 'power') this.emitPending(p, closed, null);
   }

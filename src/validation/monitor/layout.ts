@@ -80,7 +80,11 @@ function hostsOfDevices(devices: number, cluster: Cluster | null): Int32Array {
       at += used;
     }
   if (at < devices)
-    throw new PartitionError('input', `expected ${devices} devices as the plan has, found ${at}`, cluster.name);
+    throw new PartitionError(
+      'input',
+      `expected ${devices} devices as the plan has, found ${at}`,
+      cluster.name,
+    );
   return hostOf;
 }
 

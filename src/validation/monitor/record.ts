@@ -60,7 +60,7 @@ const MOST: Readonly<Record<string, number>> = {
   powerWatt: 1e7,
   memoryBytes: 2 ** 50,
 };
-const FIELDS = Object.keys(MOST) as (keyof MonitorRecord & string)[];
+const FIELDS = Object.keys(MOST) as (keyof MonitorRecord)[];
 /** A duration or rate of 0 says that nothing was measured. */
 const ABOVE_ZERO = new Set(['stepTimeSec', 'computeSec', 'communicationSec']);
 

@@ -38,7 +38,8 @@ export class Telemetry {
   /** Takes the counters of a record of one host or rank; a unit that comes again begins a new round. */
   add(record: MonitorRecord, rank: number, host: number, threshold: number, alarms: Alarm[]): void {
     const { powerWatt, utilisation, memoryBytes } = record;
-    if (memoryBytes !== undefined && memoryBytes > this.memoryBytes[host]) this.memoryBytes[host] = memoryBytes;
+    if (memoryBytes !== undefined && memoryBytes > this.memoryBytes[host])
+      this.memoryBytes[host] = memoryBytes;
     if (utilisation !== undefined) {
       const old = this.utilisation[host];
       this.utilisation[host] = Number.isNaN(old) ? utilisation : old + (utilisation - old) / RECENT_SAMPLES;

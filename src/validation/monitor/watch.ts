@@ -1,28 +1,19 @@
 /**
- * Follows a job: takes its records one by one, in constant memory, and tells what changed. What is tested for drift, each
- * on the log of its time so that changes are relative:
- *
- *     the step time of the job
- *     the median compute time of the hosts              computing is slower everywhere
- *     each host's, each rank's own time against the others'    one of them is slower
- *     per link level, the least time of any host        a link is slower: who came last has not waited for others
- *     each host's power against the others'
- *
- * The threshold is set so that all tests together give one false alarm in `falseAlarmSteps` steps (threshold.ts).
+ * Follows a job: takes its records one by one, in constant memory, puts the steps together and tells what changed. Drift is
+ * tested step by step (stepTests.ts); hosts that fall silent, clocks that jump, memory and step times that the plan did not
+ * foretell are seen here.
  */
 import type { Alarm } from './drift.js';
-import { DriftBank, SEED_VALUES, WARM_UP_VALUES } from './drift.js';
+import { SEED_VALUES, WARM_UP_VALUES } from './drift.js';
 import type { Finding } from './finding.js';
 import { Incidents } from './incidents.js';
-import type { Source } from './incidents.js';
 import type { HostNames, JobLayout } from './layout.js';
 import type { Checked, MonitorRecord } from './record.js';
-import { RelativeTest } from './relativeTest.js';
+import { LEAST_DEVIATION, REFERENCE, StepTests } from './stepTests.js';
+import { StepTimes } from './stepTimes.js';
 import type { Place, StepValues } from './stepWindow.js';
 import { SILENT_STEPS, StepWindow } from './stepWindow.js';
-import { StepTimes } from './stepTimes.js';
 import { Telemetry } from './telemetry.js';
-import { thresholdFor } from './threshold.js';
 
 export interface WatchOptions {
   /** Steps between false alarms. */
@@ -33,122 +24,101 @@ export interface WatchOptions {
 
 export const WATCH_DEFAULTS: WatchOptions = { falseAlarmSteps: 25_000, leastChange: 0.01 };
 
-/** Half of the change, in standard deviations, that is found soonest. */
-const REFERENCE = 0.5;
-/** Logs of times differ by at least this from step to step. */
-const LEAST_DEVIATION = 0.002;
-/** Prediction and truth within this ratio are called equal. */
+/** Steps before a change can be found: to learn what is usual, and how it varies. */
+export const STEPS_TO_LEARN = SEED_VALUES + WARM_UP_VALUES;
+
+/** Prediction and truth within this share are called equal. */
 const PREDICTION_TOLERANCE = 0.2;
 const MEMORY_TOLERANCE = 0.1;
-/** Tests of the job as a whole. */
-const STEP_TEST = 0;
-const COMPUTE_TEST = 1;
-const FIRST_LEVEL_TEST = 2;
 /** A clock may go back by this without anybody minding. */
 const CLOCK_SLACK_SEC = 1;
-const SINCE_MEMORY = 512;
-/** Steps over which recent levels are averaged. */
-const RECENT_STEPS = 30;
+/** A time between two stamps that is longer than so many usual steps is a pause. */
+const PAUSE_STEPS = 20;
 
 export class Watch {
+  /** Names of the link levels, and last what is said of communication as a whole. */
   readonly levels: readonly string[];
   readonly window: StepWindow;
-  readonly hostTimes: RelativeTest;
-  /** Made when the first rank reports. */
-  rankTimes: RelativeTest | null = null;
-  /** By level: log of its time, recently, and as first learned; NaN: unknown. */
-  readonly recentLevel: Float64Array;
-  readonly usualLevel: Float64Array;
+  readonly tests: StepTests;
   readonly telemetry: Telemetry;
-  readonly job: DriftBank;
-  readonly times: StepTimes;
+  readonly times = new StepTimes();
   readonly incidents: Incidents;
   readonly counts = { accepted: 0, late: 0, twice: 0, restarts: 0, clockJumps: 0 };
-  private readonly hostLogs: Float64Array;
-  private readonly hostRanks: Int32Array;
-  private readonly leastOfStage: Float64Array;
   private readonly lastTime: Float64Array;
   private readonly silent: Uint8Array;
-  private readonly lastHostClose: Int32Array;
-  private readonly closedNumbers: number[] = [];
-  private readonly alarms: Alarm[] = [];
-  private hasCompute = false;
+  /** Steps closed when each host last reported; -1: never. */
+  private readonly lastClose: Int32Array;
+  private readonly powerAlarms: Alarm[] = [];
   private ranksReport = false;
-  private threshold = Infinity;
-  private thresholdTests = 0;
   private comparedWithPlan = false;
   private memoryTold = false;
-  private clockToldAt = -Infinity;
+  private clockToldAt = -SILENT_STEPS;
   private readonly close = (values: StepValues): void => this.endStep(values);
 
   constructor(
     readonly layout: JobLayout,
     readonly names: HostNames,
     tell: (finding: Finding) => void,
-    readonly options: WatchOptions = WATCH_DEFAULTS,
+    options: WatchOptions = WATCH_DEFAULTS,
   ) {
     const { hosts, devices } = layout;
     this.levels = [...layout.levels, ''];
     this.window = new StepWindow(devices, hosts, this.levels.length);
-    this.hostTimes = new RelativeTest(hosts, REFERENCE, LEAST_DEVIATION);
-    this.leastOfStage = new Float64Array(layout.stageOfHost.reduce((most, s) => Math.max(most, s), 0) + 1);
-    this.recentLevel = new Float64Array(this.levels.length).fill(NaN);
-    this.usualLevel = new Float64Array(this.levels.length).fill(NaN);
     this.telemetry = new Telemetry(devices, hosts, REFERENCE, LEAST_DEVIATION);
-    this.job = new DriftBank(FIRST_LEVEL_TEST + this.levels.length, REFERENCE, LEAST_DEVIATION);
-    this.times = new StepTimes();
-    this.hostLogs = new Float64Array(hosts);
-    this.hostRanks = new Int32Array(hosts);
     this.lastTime = new Float64Array(this.window.units).fill(-1);
     this.silent = new Uint8Array(hosts);
-    this.lastHostClose = new Int32Array(hosts).fill(-1);
+    this.lastClose = new Int32Array(hosts).fill(-1);
     this.incidents = new Incidents(
       {
         hostOfRank: layout.hostOfRank,
         hostName: (host) => names.nameOf(host),
         levelName: (level) => this.levels[level] || null,
-        rankChange: (rank) => this.rankTimes?.recentChange(rank) ?? 0,
-        hostsKnown: () => this.lastHostClose.reduce((n, at) => n + (at >= 0 ? 1 : 0), 0),
+        rankChange: (rank) => this.tests.rankTimes?.recentChange(rank) ?? 0,
+        hostsKnown: () => this.lastClose.reduce((n, at) => n + (at >= 0 ? 1 : 0), 0),
       },
       tell,
       options.leastChange,
     );
+    this.tests = new StepTests(layout, this.levels.length, this.incidents, options.falseAlarmSteps);
   }
 
-  /** Two-sided tests that can give alarms, and their common threshold in deviations. */
-  get testing(): { tests: number; threshold: number } {
-    return { tests: this.thresholdTests, threshold: this.threshold };
+  /** Whether the host has said how fast it is, often enough to know. */
+  hostReports(host: number): boolean {
+    return this.tests.hostTimes.isKnown(host);
+  }
+
+  isSilent(host: number): boolean {
+    return this.silent[host] === 1;
   }
 
   /** Takes a record that passed its checks (record.ts). */
   take(record: MonitorRecord, { rank, host }: Checked): Place | 'sample' {
     const { step } = record;
-    if (host >= 0) {
-      this.telemetry.add(record, rank, host, this.threshold, this.alarms);
-      if (this.alarms.length > 0) this.pass('host', 'power', (h) => this.telemetry.power.usualLog(h));
-      this.checkMemory(record, host);
-    }
+    if (host >= 0) this.takeCounters(record, rank, host);
     if (step === undefined) {
       this.counts.accepted++;
       return 'sample';
     }
     const unit = this.window.unitOf(rank, host);
-    const before = this.window.lastSeen[unit];
+    const lastStep = this.window.lastSeen[unit];
     let place = this.window.admit(unit, step, this.close);
     if (place === 'restart') {
       this.counts.restarts++;
-      this.incidents.report({ kind: 'restart', what: 'step time', scope: 'job', step, sinceStep: step }, this.window.closedSteps);
+      this.incidents.report(
+        { kind: 'restart', what: 'step time', scope: 'job', step },
+        this.window.closedSteps,
+      );
       place = this.window.admit(unit, step, this.close);
     }
-    const seconds = record.stepTimeSec ?? this.spacing(record, unit, step - before);
+    const seconds = record.stepTimeSec ?? this.spacing(record, unit, step - lastStep);
     this.checkClock(record, unit, host, step);
     if (place !== 'new') {
       this.counts[place === 'twice' ? 'twice' : 'late']++;
       return place;
     }
     this.counts.accepted++;
-    this.fill(this.window.slotOf(step), record, unit, host, seconds);
     if (rank >= 0) this.ranksReport = true;
+    this.fill(this.window.slotOf(step), record, unit, host, seconds);
     this.window.settle(this.close);
     return place;
   }
@@ -162,53 +132,56 @@ export class Watch {
   snapshot(): unknown {
     return {
       window: this.window.snapshot(),
-      hostTimes: this.hostTimes.snapshot(),
-      rankTimes: this.rankTimes?.snapshot() ?? null,
-      recentLevel: Array.from(this.recentLevel, finiteOrNull),
-      usualLevel: Array.from(this.usualLevel, finiteOrNull),
+      tests: this.tests.snapshot(),
       telemetry: this.telemetry.snapshot(),
-      job: this.job.snapshot(),
       times: this.times.snapshot(),
       incidents: this.incidents.snapshot(),
       names: this.names.snapshot(),
       counts: this.counts,
       lastTime: Array.from(this.lastTime),
       silent: Array.from(this.silent),
-      lastHostClose: Array.from(this.lastHostClose),
-      closedNumbers: this.closedNumbers,
-      flags: [this.hasCompute, this.ranksReport, this.comparedWithPlan, this.memoryTold],
-      clockToldAt: Number.isFinite(this.clockToldAt) ? this.clockToldAt : null,
+      lastClose: Array.from(this.lastClose),
+      flags: [this.ranksReport, this.comparedWithPlan, this.memoryTold],
+      clockToldAt: this.clockToldAt,
     };
   }
 
   restore(from: unknown): void {
-    const s = from as Record<string, never>;
+    const s = from as Record<'lastTime' | 'silent' | 'lastClose', number[]> & Record<string, unknown>;
     this.window.restore(s['window']);
-    this.hostTimes.restore(s['hostTimes']);
-    if (s['rankTimes'] !== null) this.ranks().restore(s['rankTimes']);
-    this.recentLevel.set((s['recentLevel'] as (number | null)[]).map((v) => v ?? NaN));
-    this.usualLevel.set((s['usualLevel'] as (number | null)[]).map((v) => v ?? NaN));
+    this.tests.restore(s['tests']);
     this.telemetry.restore(s['telemetry']);
-    this.job.restore(s['job']);
     this.times.restore(s['times']);
     this.incidents.restore(s['incidents']);
-    this.names.restore(s['names']);
+    this.names.restore(s['names'] as ReturnType<HostNames['snapshot']>);
     Object.assign(this.counts, s['counts']);
-    this.lastTime.set(s['lastTime']);
-    this.silent.set(s['silent']);
-    this.lastHostClose.set(s['lastHostClose']);
-    this.closedNumbers.push(...(s['closedNumbers'] as number[]));
-    [this.hasCompute, this.ranksReport, this.comparedWithPlan, this.memoryTold] = s['flags'] as boolean[];
-    this.clockToldAt = (s['clockToldAt'] as number | null) ?? -Infinity;
-    this.setThreshold();
+    this.lastTime.set(s.lastTime);
+    this.silent.set(s.silent);
+    this.lastClose.set(s.lastClose);
+    [this.ranksReport, this.comparedWithPlan, this.memoryTold] = s['flags'] as [boolean, boolean, boolean];
+    this.clockToldAt = s['clockToldAt'] as number;
+    this.tests.setThreshold(this.telemetry.power.bank.activeTests);
   }
 
-  private fill(slot: StepValues, record: MonitorRecord, unit: number, host: number, stepTimeSec: number): void {
+  private takeCounters(record: MonitorRecord, rank: number, host: number): void {
+    const alarms = this.powerAlarms;
+    this.telemetry.add(record, rank, host, this.tests.threshold, alarms);
+    if (alarms.length > 0) this.tests.pass('host', 'power', this.telemetry.power, alarms);
+    this.checkMemory(record, host);
+  }
+
+  private fill(
+    slot: StepValues,
+    record: MonitorRecord,
+    unit: number,
+    host: number,
+    stepTimeSec: number,
+  ): void {
     if (stepTimeSec > 0) {
       slot.stepLogSum += Math.log(stepTimeSec);
       slot.stepLogs++;
     }
-    if (record.computeSec !== undefined) this.hasCompute = true;
+    if (record.computeSec !== undefined) this.tests.hasCompute = true;
     const own = record.computeSec ?? stepTimeSec;
     if (own > 0) slot.own[unit] = Math.log(own);
     if (record.tokens !== undefined) slot.tokens += record.tokens;
@@ -229,134 +202,18 @@ export class Watch {
   }
 
   private endStep(values: StepValues): void {
-    this.closedNumbers.push(values.step);
-    if (this.closedNumbers.length > 2 * SINCE_MEMORY) this.closedNumbers.splice(0, SINCE_MEMORY);
-    this.setThreshold();
-    if (values.stepLogs > 0) {
-      const log = values.stepLogSum / values.stepLogs;
-      this.times.add(Math.exp(log), values.step, values.tokens);
-      this.jobTest(STEP_TEST, { scope: 'job', what: 'step time', index: 0 }, log);
-    }
-    this.testHosts(values);
-    for (let level = 0; level < this.levels.length; level++) this.testLevel(values, level);
+    const { closedSteps } = this.window;
+    const log = this.tests.begin(values, closedSteps, this.telemetry.power.bank.activeTests);
+    if (!Number.isNaN(log)) this.times.add(Math.exp(log), values.step, values.tokens);
+    this.tests.testHosts(values, this.ranksReport, (host) => {
+      if (this.silent[host] === 1) this.report('back', host, values.step);
+      this.silent[host] = 0;
+      this.lastClose[host] = closedSteps;
+    });
+    this.tests.testLevels(values);
     this.checkSilence(values.step);
     this.compareWithPlan(values.step);
-    this.incidents.settle(this.window.closedSteps);
-  }
-
-  private testHosts(values: StepValues): void {
-    const { hosts, devices, hostOfRank } = this.layout;
-    const logs = this.hostLogs.fill(0);
-    const count = this.hostRanks.fill(0);
-    if (this.ranksReport)
-      for (let rank = 0; rank < devices; rank++) {
-        const log = values.own[rank];
-        if (Number.isNaN(log)) continue;
-        logs[hostOfRank[rank]] += log;
-        count[hostOfRank[rank]]++;
-      }
-    let known = 0;
-    for (let h = 0; h < hosts; h++) {
-      const said = values.own[devices + h];
-      if (!Number.isNaN(said)) {
-        logs[h] += said;
-        count[h]++;
-      }
-      logs[h] = count[h] > 0 ? logs[h] / count[h] : NaN;
-      if (count[h] === 0) continue;
-      known++;
-      if (this.silent[h] === 1) this.report('back', h, values.step);
-      this.silent[h] = 0;
-      this.lastHostClose[h] = this.window.closedSteps;
-    }
-    if (known === 0) return;
-    const what = this.hasCompute ? 'compute' : 'step time';
-    // One host alone is the job.
-    const threshold = known > 1 ? this.threshold : Infinity;
-    const middle = this.hostTimes.step(logs, threshold, this.alarms);
-    this.pass('host', what, (h) => this.hostTimes.usualLog(h), values.step);
-    if (this.ranksReport) {
-      this.ranks().step(values.own.subarray(0, devices), threshold, this.alarms, middle);
-      this.pass('rank', what, (r) => this.ranks().usualLog(r), values.step);
-    }
-    // Two hosts have no middle: when both change, their own tests say it.
-    if (this.hasCompute && known !== 2 && !Number.isNaN(middle))
-      this.jobTest(COMPUTE_TEST, { scope: 'job', what: 'compute', index: 0 }, middle, this.typicalLog());
-  }
-
-  /**
-   * Whoever comes last to a collective waits for nobody: the least time of the hosts that do equal work is the link's own.
-   */
-  private testLevel(values: StepValues, level: number): void {
-    const { hosts, stageOfHost } = this.layout;
-    const least = this.leastOfStage.fill(Infinity);
-    for (let h = 0; h < hosts; h++) {
-      const at = level * hosts + h;
-      if (values.levelCount[at] === 0) continue;
-      const log = values.levelSum[at] / values.levelCount[at];
-      if (log < least[stageOfHost[h]]) least[stageOfHost[h]] = log;
-    }
-    let sum = 0;
-    let stages = 0;
-    for (const log of least)
-      if (log < Infinity) {
-        sum += log;
-        stages++;
-      }
-    if (stages === 0) return;
-    const log = sum / stages;
-    const recent = this.recentLevel[level];
-    this.recentLevel[level] = Number.isNaN(recent) ? log : recent + (log - recent) / RECENT_STEPS;
-    if (Number.isNaN(this.usualLevel[level])) this.usualLevel[level] = this.job.level(FIRST_LEVEL_TEST + level);
-    this.jobTest(FIRST_LEVEL_TEST + level, { scope: 'level', what: 'communication', index: level }, log);
-  }
-
-  private jobTest(test: number, source: Source, value: number, usualLog?: number): void {
-    const level = this.job.level(test);
-    const alarm = this.job.push(test, value, this.threshold);
-    if (alarm === null) return;
-    const { closedSteps } = this.window;
-    const step = this.closedNumbers.at(-1)!;
-    this.incidents.alarm(source, alarm, usualLog ?? level, step, this.since(alarm), closedSteps);
-  }
-
-  /** Hands the alarms of a relative test on, and empties their list. */
-  private pass(scope: 'host' | 'rank', what: Source['what'], usualLog: (unit: number) => number, step = this.closedNumbers.at(-1) ?? 0): void {
-    for (const alarm of this.alarms)
-      this.incidents.alarm({ scope, what, index: alarm.test }, alarm, usualLog(alarm.test), step, this.since(alarm), this.window.closedSteps);
-    this.alarms.length = 0;
-  }
-
-  private since({ length }: Alarm): number {
-    const { closedNumbers } = this;
-    return closedNumbers[Math.max(0, closedNumbers.length - length)] ?? 0;
-  }
-
-  private setThreshold(): void {
-    const tests =
-      this.job.activeTests +
-      this.hostTimes.bank.activeTests +
-      (this.rankTimes?.bank.activeTests ?? 0) +
-      this.telemetry.power.bank.activeTests;
-    if (tests === this.thresholdTests && this.threshold !== Infinity) return;
-    this.thresholdTests = tests;
-    this.threshold = thresholdFor(REFERENCE, tests, this.options.falseAlarmSteps);
-  }
-
-  private ranks(): RelativeTest {
-    return (this.rankTimes ??= new RelativeTest(this.layout.devices, REFERENCE, LEAST_DEVIATION));
-  }
-
-  /** Mean usual log of the hosts. */
-  private typicalLog(): number {
-    let sum = 0;
-    let known = 0;
-    for (let h = 0; h < this.layout.hosts; h++)
-      if (this.hostTimes.isKnown(h)) {
-        sum += this.hostTimes.usualLog(h);
-        known++;
-      }
-    return sum / known;
+    this.incidents.settle(closedSteps);
   }
 
   /** Step time from two time stamps of one unit, where the log states none; NaN when they do not say. */
@@ -365,11 +222,10 @@ export class Watch {
     if (record.timeSec === undefined || last < 0 || steps <= 0) return NaN;
     const seconds = (record.timeSec - last) / steps;
     const usual = this.times.sumSec / this.times.count;
-    return seconds > 0 && !(seconds > 20 * usual) ? seconds : NaN;
+    return seconds > 0 && !(seconds > PAUSE_STEPS * usual) ? seconds : NaN;
   }
 
-  private checkClock(record: MonitorRecord, unit: number, host: number, step: number): void {
-    const { timeSec } = record;
+  private checkClock({ timeSec }: MonitorRecord, unit: number, host: number, step: number): void {
     if (timeSec === undefined) return;
     const last = this.lastTime[unit];
     this.lastTime[unit] = timeSec;
@@ -378,35 +234,22 @@ export class Watch {
     this.counts.clockJumps++;
     if (closedSteps - this.clockToldAt < SILENT_STEPS) return;
     this.clockToldAt = closedSteps;
+    const place = host < 0 ? ({ scope: 'job' } as const) : this.hostPlace(host);
     this.incidents.report(
-      {
-        kind: 'clock',
-        what: 'clock',
-        scope: host < 0 ? 'job' : 'host',
-        host: host < 0 ? null : this.names.nameOf(host),
-        step,
-        before: last,
-        after: timeSec,
-      },
+      { kind: 'clock', what: 'clock', ...place, step, before: last, after: timeSec },
       closedSteps,
     );
   }
 
   private checkMemory({ memoryBytes }: MonitorRecord, host: number): void {
-    const { peakMemoryBytes } = this.layout.prediction;
-    if (memoryBytes === undefined || this.memoryTold || memoryBytes <= peakMemoryBytes * (1 + MEMORY_TOLERANCE)) return;
+    const before = this.layout.prediction.peakMemoryBytes;
+    if (memoryBytes === undefined || this.memoryTold || memoryBytes <= before * (1 + MEMORY_TOLERANCE))
+      return;
     this.memoryTold = true;
+    const step = Math.max(0, this.window.newestStep);
+    const change = memoryBytes / before - 1;
     this.incidents.report(
-      {
-        kind: 'memory',
-        what: 'memory',
-        scope: 'host',
-        host: this.names.nameOf(host),
-        step: Math.max(0, this.window.newestStep),
-        change: memoryBytes / peakMemoryBytes - 1,
-        before: peakMemoryBytes,
-        after: memoryBytes,
-      },
+      { kind: 'memory', what: 'memory', ...this.hostPlace(host), step, change, before, after: memoryBytes },
       this.window.closedSteps,
     );
   }
@@ -414,8 +257,8 @@ export class Watch {
   private checkSilence(step: number): void {
     const { closedSteps } = this.window;
     for (let h = 0; h < this.layout.hosts; h++) {
-      if (this.lastHostClose[h] < 0 || this.silent[h] === 1 || !this.hostTimes.isKnown(h)) continue;
-      if (closedSteps - this.lastHostClose[h] <= SILENT_STEPS) continue;
+      if (this.lastClose[h] < 0 || this.silent[h] === 1 || !this.hostReports(h)) continue;
+      if (closedSteps - this.lastClose[h] <= SILENT_STEPS) continue;
       this.silent[h] = 1;
       this.report('silent', h, step);
     }
@@ -423,16 +266,9 @@ export class Watch {
 
   private report(kind: 'silent' | 'back', host: number, step: number): void {
     const { closedSteps } = this.window;
-    const since = this.since({ test: 0, change: 0, length: closedSteps - this.lastHostClose[host] });
+    const sinceStep = kind === 'back' ? step : this.tests.stepBefore(closedSteps - this.lastClose[host]);
     this.incidents.report(
-      {
-        kind,
-        what: 'reports',
-        scope: 'host',
-        host: this.names.nameOf(host),
-        step,
-        sinceStep: kind === 'silent' ? since : step,
-      },
+      { kind, what: 'reports', ...this.hostPlace(host), step, sinceStep },
       closedSteps,
       host,
     );
@@ -445,15 +281,20 @@ export class Watch {
     const after = this.times.median();
     if (!(before > 0) || Math.abs(Math.log(after / before)) < Math.log1p(PREDICTION_TOLERANCE)) return;
     this.incidents.report(
-      { kind: 'prediction', what: 'step time', scope: 'job', step, change: after / before - 1, before, after },
+      {
+        kind: 'prediction',
+        what: 'step time',
+        scope: 'job',
+        step,
+        change: after / before - 1,
+        before,
+        after,
+      },
       this.window.closedSteps,
     );
   }
-}
 
-function finiteOrNull(value: number): number | null {
-  return Number.isFinite(value) ? value : null;
+  private hostPlace(host: number): { scope: 'host'; host: string } {
+    return { scope: 'host', host: this.names.nameOf(host) };
+  }
 }
-
-/** Steps before the first alarm can come: to learn what is usual, and to learn how it varies. */
-export const STEPS_TO_LEARN = SEED_VALUES + WARM_UP_VALUES;
