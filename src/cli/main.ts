@@ -10,10 +10,12 @@ import { completionCommand } from './completion.js';
 import { emitCommand } from './emit.js';
 import { inspectCommand } from './inspect.js';
 import { printError } from './output.js';
+import { monitorCommand } from './monitor.js';
 import { placeCommand } from './place.js';
 import { loadPlugins } from '../api/plugins.js';
 import { planCommand } from './plan.js';
 import { replayCommand } from './replay.js';
+import { replanCommand } from './replan.js';
 import { reportCommand } from './report.js';
 import { shardCommand } from './shard.js';
 import { simulateCommand } from './simulate.js';
@@ -29,7 +31,7 @@ import { zooCommand } from './zoo.js';
 /** Every command, in the order of the help. */
 const COMMANDS: CommandModule[] = (
   [
-    planCommand,
+    planCommand(() => NAMES),
     compareCommand,
     inspectCommand,
     simulateCommand,
@@ -39,6 +41,8 @@ const COMMANDS: CommandModule[] = (
     emitCommand,
     splitCommand,
     verifyCommand,
+    replanCommand,
+    monitorCommand,
     replayCommand,
     reportCommand,
     calibrateCommand,

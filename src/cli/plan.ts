@@ -45,29 +45,14 @@ type Args = CommonArgs &
 
 const PHASES = ['train', 'inference'] as const;
 const USAGE = '<model.onnx> --devices N';
-const COMMANDS = [
-  'compare',
-  'inspect',
-  'simulate',
-  'place',
-  'why',
-  'emit',
-  'split',
-  'verify',
-  'replay',
-  'report',
-  'calibrate',
-  'train',
-  'validate',
-  'zoo',
-  'clusters',
-  'completion',
-];
 
 /** Seeds are 32-bit. */
 const LARGEST_SEED = 2 ** 32 - 1;
 
-export const planCommand: CommandModule<object, Args> = {
+type Complete = Args & { readonly devices: string };
+
+/** @param commands names of the others, one of which a lone word may have meant */
+export const planCommand = (commands: () => readonly string[]): CommandModule<object, Args> => ({
   command: '$0 [model]',
   describe: 'plan how to split a model over devices',
   builder: (argv) =>
@@ -110,9 +95,11 @@ export const planCommand: CommandModule<object, Args> = {
         ].join('\n'),
       ) as never,
   handler: async (args) => {
-    if (args.objective === 'pareto') return pareto(args);
-    const counts = args.devices === undefined ? null : deviceCounts(args.devices, MOST_DEVICES);
-    const request = requestOf(counts === null ? args : { ...args, devices: String(counts[0]) });
+    const { devices } = args;
+    if (devices === undefined) throw noDevices(required(args.model, 'a model', USAGE), commands());
+    if (args.objective === 'pareto') return pareto({ ...args, devices });
+    const counts = deviceCounts(devices, MOST_DEVICES);
+    const request = requestOf({ ...args, devices: counts === null ? devices : String(counts[0]) });
     const folder = args.out ?? `${basename(request.modelPath).replace(/\.onnx$/, '')}.partition`;
     checkWritableFolder(folder);
     if (args.record !== undefined) checkRecord(args.record, counts !== null);
@@ -142,10 +129,10 @@ export const planCommand: CommandModule<object, Args> = {
       if (!args.quiet) print(`\n${terminalPicture(reply.picture, terminalStyle())}`);
     }
   },
-};
+});
 
 /** `--objective pareto`: plans and clocks that nothing beats in time and energy. */
-async function pareto(args: Args): Promise<void> {
+async function pareto(args: Complete): Promise<void> {
   const request = requestOf({ ...args, objective: 'time' });
   if (args.record !== undefined)
     throw new PartitionError('usage', 'pareto is several searches, and a record holds one', '--record');
@@ -166,9 +153,8 @@ async function pareto(args: Args): Promise<void> {
 }
 
 /** Checks every flag before anything is read. */
-function requestOf(args: Args): PlanRequest {
+function requestOf(args: Complete): PlanRequest {
   const modelPath = required(args.model, 'a model', USAGE);
-  if (args.devices === undefined) throw noDevices(modelPath);
   return {
     ...problemOptions(args, args.devices),
     modelPath,
@@ -194,7 +180,7 @@ function checkRecord(path: string, severalSearches: boolean): void {
 }
 
 /** A lone word may be a mistyped command. */
-function noDevices(word: string): PartitionError {
+function noDevices(word: string, commands: readonly string[]): PartitionError {
   if (existsSync(word) || word.includes('.')) {
     return new PartitionError(
       'usage',
@@ -203,7 +189,7 @@ function noDevices(word: string): PartitionError {
       `partition ${USAGE}`,
     );
   }
-  const near = nearNames(word, COMMANDS);
+  const near = nearNames(word, commands);
   return new PartitionError(
     'usage',
     'neither a command nor a file',

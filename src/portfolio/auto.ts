@@ -3,8 +3,7 @@
  *
  * Under an evaluation budget every member gets its share of the evaluations, neither more nor less, and the random
  * stream that it would get if it ran alone with them: given the sum of its members' budgets the answer is never worse
- * than any of theirs. The last share, and what members leave over when they end early, goes to a search from the best
- * plan so far. Under a time budget shares are of the time that is left, and what a member leaves goes to those after it.
+ * than any of theirs. What members leave over when they end early goes to a search from the best plan. Under a time budget shares are of the time that is left, and what a member leaves goes to those after it.
  */
 import { annealSolver } from '../search/anneal.js';
 import type { Budget, SearchContext, SearchResult, Solver } from '../search/types.js';
@@ -20,23 +19,17 @@ export interface Member {
 /**
  * A solver that runs its members one after the other, goes on from the best result, and keeps the best of all.
  *
- * @param finishShare weight, among the members', of the search from the best plan at the end
  * @param finisher goes on from a plan that is known
  */
-export function portfolio(
-  name: string,
-  members: readonly Member[],
-  finishShare = 0,
-  finisher: Solver = annealSolver,
-): Solver {
+export function portfolio(name: string, members: readonly Member[], finisher: Solver = annealSolver): Solver {
   return {
     name,
     async solve(context: SearchContext): Promise<SearchResult> {
       const run = new Run(context);
-      const total = members.reduce((sum, m) => sum + m.share, finishShare);
+      const total = members.reduce((sum, m) => sum + m.share, 0);
       for (let i = 0; i < members.length; i++) {
         const { solver, share, leastSec } = members[i];
-        const toCome = members.slice(i).reduce((sum, m) => sum + m.share, finishShare);
+        const toCome = members.slice(i).reduce((sum, m) => sum + m.share, 0);
         const left = run.left();
         const budget: Budget = {
           maxEvaluations:

@@ -15,7 +15,7 @@ import { PartitionError } from '../util/errors.js';
 import { Random } from '../util/random.js';
 import { quantile } from '../util/stats.js';
 import { portfolio } from './auto.js';
-import { AUTO_FINISH_SHARE, AUTO_MEMBERS, SOLVERS, solverByName } from './registry.js';
+import { AUTO_MEMBERS, SOLVERS, solverByName } from './registry.js';
 
 /** Work on tables and tell little of it in evaluations: runs by evaluations end after this many seconds too. */
 const TABLE_METHODS: readonly string[] = ['ilp'];
@@ -30,7 +30,6 @@ export const ALWAYS_COMPARED: readonly string[] = ['random', 'greedy', AGENT_OFF
 const agentOff: Solver = portfolio(
   AGENT_OFF,
   AUTO_MEMBERS.map((m) => (isClassical(m.solver.name) ? m : { ...m, solver: annealSolver })),
-  AUTO_FINISH_SHARE,
 );
 
 function isClassical(name: string): boolean {
