@@ -22,7 +22,7 @@ import { priceLayer } from './price.js';
 import { refineFactors } from './refine.js';
 import type { RankScale } from './scale.js';
 import type { LayerStrategy } from './solve.js';
-import type { SequenceParallel, ShardingPoint } from './sharder.js';
+import type { Passing, SequenceParallel, ShardingPoint } from './sharder.js';
 import { Sharder } from './sharder.js';
 import { OverhearingClock } from './traffic.js';
 
@@ -32,6 +32,10 @@ export interface BookOptions {
   readonly precision: Precision;
   /** Default: `auto`. */
   readonly sequenceParallel?: SequenceParallel | undefined;
+  /** Default: `any`. */
+  readonly passing?: Passing | undefined;
+  /** Share of a model's time that may be given up for shardings that keep less; default 0. */
+  readonly leaner?: number | undefined;
 }
 
 /** Tensor-parallel degrees beyond this are not offered: no published run goes further, and heads rarely divide. */
@@ -183,7 +187,9 @@ export class StrategyBook implements CostProvider {
     const id = shardingId(key);
     let found = this.strategyCache.get(id);
     if (!found) {
-      found = this.sharder(key).usual().strategies;
+      const { leaner = 0 } = this.options;
+      const sharder = this.sharder(key);
+      found = (leaner > 0 ? sharder.leaner(leaner) : sharder.usual()).strategies;
       this.strategyCache.set(id, found);
     }
     return found;
@@ -244,6 +250,7 @@ export class StrategyBook implements CostProvider {
       scale: this.scale(unit),
       trains: this.options.phase === 'train',
       wanted: this.options.sequenceParallel ?? 'auto',
+      passing: this.options.passing ?? 'any',
       maySplitSequence: key.tp > 1 && this.graph.sequenceLength % (key.tp * key.cp) === 0 && this.hasSequence,
     });
   }

@@ -1,7 +1,7 @@
 /** Sharding strategies of layer classes, and the cost tables made from them. */
 export { StrategyBook } from './book.js';
 export type { BookOptions } from './book.js';
-export type { SequenceParallel, ShardingPoint } from './sharder.js';
+export type { Passing, SequenceParallel, ShardingPoint } from './sharder.js';
 export { describeStrategy, roleName, tensorLayouts } from './shardings.js';
 export type { ShardingAxis, TensorLayout } from './shardings.js';
 export type { Boundary, LayerCollective, LayerStrategy } from './solve.js';

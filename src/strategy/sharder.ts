@@ -18,6 +18,9 @@ import { solveModel } from './solve.js';
  */
 export type SequenceParallel = boolean | 'auto';
 
+/** How activations may be split between layers: along the sequence alone, or along features as well. */
+export type Passing = 'sequence' | 'any';
+
 /**
  * The sequence layout between layers is taken when it costs at most this much more than the replicated one: it keeps
  * 1/tp of the residual stream's activations, which a time-only choice does not see.
@@ -50,6 +53,8 @@ export interface SharderSetting {
   readonly scale: RankScale;
   readonly trains: boolean;
   readonly wanted: SequenceParallel;
+  /** See `BookOptions`. */
+  readonly passing: Passing;
   /** The degrees divide the sequence. */
   readonly maySplitSequence: boolean;
 }
@@ -75,14 +80,25 @@ export class Sharder {
 
   /** What is planned with. */
   usual(): ShardingPoint {
-    const { wanted, tp, maySplitSequence } = this.setting;
+    const { wanted, tp, maySplitSequence, passing } = this.setting;
     if (wanted !== 'auto' || tp === 1) return this.solve(wanted === true && maySplitSequence, false);
     const whole = this.solve(false, false);
     const split = maySplitSequence ? this.solve(true, false) : whole;
     const isSplit = maySplitSequence && split.timeSec < whole.timeSec * SEQUENCE_TOLERANCE;
     const usual = isSplit ? split : whole;
+    if (passing === 'sequence') return usual;
     const unusual = this.solve(isSplit, true);
     return unusual.timeSec < usual.timeSec * (1 - UNUSUAL_GAIN) ? unusual : usual;
+  }
+
+  /** The leanest sharding that takes at most that share more time than the usual one. */
+  leaner(share: number): ShardingPoint {
+    const usual = this.usual();
+    const least = usual.timeSec * (1 + share);
+    return this.pareto().reduce(
+      (best, point) => (point.timeSec <= least && point.keptBytes < best.keptBytes ? point : best),
+      usual,
+    );
   }
 
   /** Shardings of which none is both faster and leaner than another, the fastest first. */
@@ -104,7 +120,7 @@ export class Sharder {
   }
 
   private solve(alongSequence: boolean, alongFeatures: boolean, secPerByte = 0): ShardingPoint {
-    const { layers, repeats, crossings, tp, clock, scale, trains, wanted } = this.setting;
+    const { layers, repeats, crossings, tp, clock, scale, trains, wanted, passing } = this.setting;
     const { gatheredInputs } = clock.stack;
     const strategies = solveModel({
       layers,
@@ -113,7 +129,8 @@ export class Sharder {
       options: this.options,
       degree: tp,
       alongSequence,
-      alongFeatures,
+      tokensAlongFeatures: alongFeatures,
+      othersAlongFeatures: passing === 'any',
       prices: {
         trains,
         blockSec: (layer, b, option) => {

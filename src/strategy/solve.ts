@@ -72,8 +72,9 @@ export interface ModelProblem {
   readonly degree: number;
   /** Activations of tokens pass from layer to layer split along the sequence, or whole; all else as is fastest. */
   readonly alongSequence: boolean;
-  /** Activations of tokens may pass on split along features too. */
-  readonly alongFeatures: boolean;
+  /** Activations of tokens, and others, may pass on split along features too. */
+  readonly tokensAlongFeatures: boolean;
+  readonly othersAlongFeatures: boolean;
   readonly prices: LayerPrices;
 }
 
@@ -199,7 +200,8 @@ function matrixOf<A, B>(
 
 /** Layouts worth passing on in, per crossing. */
 function crossingSpecs(problem: ModelProblem): Spec[][] {
-  const { layers, crossings, options, degree, alongSequence, alongFeatures } = problem;
+  const { layers, crossings, options, degree, alongSequence } = problem;
+  const { tokensAlongFeatures, othersAlongFeatures } = problem;
   const found = Array.from({ length: crossings.count }, () => new Map<string, Spec>());
   const isToken = new Uint8Array(crossings.count);
   const eachPlace = (visit: (crossing: number, tensor: LayerTensor, c: number) => void): void =>
@@ -217,7 +219,7 @@ function crossingSpecs(problem: ModelProblem): Spec[][] {
     if (degree === 1) return;
     const sequence = alongSequence && isToken[crossing] === 1 ? sequenceSpec(tensor, degree) : null;
     if (sequence !== null) specs.set(sequence.key, sequence);
-    if (isToken[crossing] === 1 && !alongFeatures) return;
+    if (!(isToken[crossing] === 1 ? tokensAlongFeatures : othersAlongFeatures)) return;
     for (const spec of ownSpecs(tensor, options[c]))
       if (spec.shards > 1 && !splitsSequence(tensor, spec)) specs.set(spec.key, spec);
   });
