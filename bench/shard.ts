@@ -1,7 +1,8 @@
 /**
  * The solver on instances of the ASPLOS/EuroSys 2025 contest at the contest's time limits, two threads, against the
- * contest's best: `node --import tsx bench/shard.ts [folder of instances] [letters] [share of the limits]`. Each runs in a
- * process of its own; prints the table of partitions/shard.md.
+ * contest's best: `node --import tsx bench/shard.ts [folder of instances] [letters] [share of the limits] [wall|processor]`.
+ * With `processor` it is one thread, and its own processor time in place of the wall clock: for machines with other work.
+ * Each runs in a process of its own; prints the table of partitions/shard.md.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -41,15 +42,15 @@ interface Measured extends Omit<ShardResult, 'solution'> {
 }
 
 /** Solves one instance and prints what was measured as one line of JSON. */
-async function measure(path: string, letter: string, limitSec: number): Promise<void> {
+async function measure(path: string, letter: string, limitSec: number, alone: boolean): Promise<void> {
   const started = performance.now();
-  const clock = (): number => (performance.now() - started) / 1000;
+  const clock = alone ? processorSec : (): number => (performance.now() - started) / 1000;
   let best: number | null = null;
   let firstSec: number | null = null;
   const at: (number | null)[] = MARKS_SEC.map(() => null);
   const assistant = new URL('../src/cli/shardAssistant.ts', import.meta.url);
   const { solution, ...result } = await solveShard(
-    { problemPath: path, timeoutSec: limitSec, threads: THREADS, seed: 0 },
+    { problemPath: path, timeoutSec: limitSec, threads: alone ? 1 : THREADS, seed: 0 },
     {
       clock,
       onNews: ({ cost }) => {
@@ -66,8 +67,7 @@ async function measure(path: string, letter: string, limitSec: number): Promise<
   MARKS_SEC.forEach((mark, k) => {
     if (clock() <= mark) at[k] = result.cost;
   });
-  const { user, system } = process.cpuUsage();
-  const cpuSec = (user + system) / 1e6;
+  const cpuSec = processorSec();
   const peakMiB = Math.round(process.resourceUsage().maxRSS / 1024);
   const measured: Measured = {
     ...result,
@@ -80,6 +80,12 @@ async function measure(path: string, letter: string, limitSec: number): Promise<
   };
   console.log(JSON.stringify(measured));
   process.exit(solution.length === 0 ? 1 : 0);
+}
+
+/** Processor time of this process. */
+function processorSec(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }
 
 function table(rows: readonly Measured[]): string {
@@ -143,7 +149,7 @@ export function run(): { name: string; value: number; unit: string }[] {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv[2] === '--one') {
-    await measure(process.argv[3], process.argv[4], Number(process.argv[5]));
+    await measure(process.argv[3], process.argv[4], Number(process.argv[5]), process.argv[6] === 'processor');
   } else {
     const folder = process.argv[2] ?? fileURLToPath(new URL('../../shared/data/iopddl', import.meta.url));
     const share = Number(process.argv[4] ?? 1);
@@ -154,7 +160,16 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       const limitSec = (CONTEST[letter]?.[0] ?? 60) * share;
       const child = spawnSync(
         process.execPath,
-        ['--import', 'tsx', fileURLToPath(import.meta.url), '--one', path, letter, String(limitSec)],
+        [
+          '--import',
+          'tsx',
+          fileURLToPath(import.meta.url),
+          '--one',
+          path,
+          letter,
+          String(limitSec),
+          process.argv[5] ?? 'wall',
+        ],
         { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] },
       );
       rows.push(JSON.parse(child.stdout) as Measured);
