@@ -16,13 +16,15 @@ import type { ConditionedProblems } from '../src/api/replanProblems.js';
 import { conditioned, countedSpec } from '../src/cluster/condition.js';
 import { hashCandidate } from '../src/plan/candidate.js';
 import { solverByName } from '../src/portfolio/index.js';
-import { keptPlan, replanWith } from '../src/portfolio/replan.js';
+import { keptPlan, replanSolver, replanWith } from '../src/portfolio/replan.js';
 import type { Standing } from '../src/portfolio/replan.js';
 import { oracleSec, runStream } from '../src/portfolio/streamRun.js';
 import type { StreamCosts, StreamJob, StreamPlan } from '../src/portfolio/streamRun.js';
 import { afterEvent, drawStream, loadStreams, startOf } from '../src/portfolio/streams.js';
 import type { EventStream } from '../src/portfolio/streams.js';
 import { moveBoundSec } from '../src/plan/migrationBound.js';
+import { annealSolver } from '../src/search/anneal.js';
+import type { Solver } from '../src/search/types.js';
 import { Random } from '../src/util/random.js';
 import { median, quantile } from '../src/util/stats.js';
 import { applyOverrides, buildZoo, zooConfig } from '../src/zoo/index.js';
@@ -61,12 +63,13 @@ const clock = (): number => {
 };
 
 /** The replanner, and the same one with annealing in the agent's place. */
-const WARM: Readonly<Record<string, string>> = { agent: 'agent', 'agent-off': 'anneal' };
+const WARM: Readonly<Record<string, Solver>> = { agent: replanSolver, 'agent-off': annealSolver };
 
 export async function runOne(
   stream: EventStream,
   decisionSec: number,
   oracleBudgetSec: number,
+  methods: readonly string[] = METHODS,
 ): Promise<StreamRow> {
   const model = analyzeModel(buildZoo(applyOverrides(zooConfig(stream.model), {})), stream.model, {
     seq: stream.seq,
@@ -126,13 +129,13 @@ export async function runOne(
   const totalSec: Record<string, number> = {};
   const decisionsSec: number[] = [];
   totalSec['keep'] = (await runStream(job, () => Promise.resolve(null))).totalSec;
-  for (const method of METHODS) {
+  for (const method of methods) {
     const run = await runStream(job, async (i, running) => {
       // Every decision has cost tables of its own.
       const where = problemsUnder(base, spec, moments[i].condition);
       const began = clock();
       const { best } = await replanWith(
-        solverByName(WARM[method] ?? method),
+        WARM[method] ?? solverByName(method),
         where.problems,
         where.available,
         {
@@ -198,6 +201,7 @@ async function main(): Promise<void> {
       decision: { type: 'string', default: '0.3' },
       oracle: { type: 'string', default: '1.5' },
       json: { type: 'string' },
+      methods: { type: 'string', default: METHODS.join(',') },
       merge: { type: 'string', multiple: true },
       write: { type: 'boolean', default: false },
     },
@@ -210,7 +214,12 @@ async function main(): Promise<void> {
   if (values.merge === undefined)
     for (let seed = from; seed <= (to ?? from); seed++) {
       const stream = known.find((s) => s.seed === seed) ?? drawStream(seed);
-      const row = await runOne(stream, Number(values.decision), Number(values.oracle));
+      const row = await runOne(
+        stream,
+        Number(values.decision),
+        Number(values.oracle),
+        values.methods.split(','),
+      );
       rows.push(row);
       const o = row.totalSec['oracle'];
       process.stderr.write(

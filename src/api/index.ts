@@ -33,6 +33,14 @@ export type { Verification, VerifyHooks, VerifyReply, VerifyRequest } from './ve
 export { verifyTable } from '../report/verifyTable.js';
 export { makeReport } from './report.js';
 export type { Report, ReportOptions, ReportSummary } from './report.js';
+export { REPLAN_DEFAULTS, replan, writeReplanFiles } from './replan.js';
+export type { MigrationManifest, ReplanHooks, ReplanReply, ReplanRequest } from './replan.js';
+export { replanTable } from '../report/replanTable.js';
+export type { ReplanFacts } from '../report/replanTable.js';
+export { LINE_FORMATS, WATCH_DEFAULTS, layoutOfPlan, monitorJob } from './monitor.js';
+export type { Finding, MonitorHooks, MonitorRequest, MonitorSummary, Observed } from './monitor.js';
+export { readObserved } from '../validation/monitor/observed.js';
+export { monitorLines, monitorTable } from '../report/monitorTable.js';
 export { replayRecord } from './replay.js';
 export type { ReplayOptions, ReplaySummary } from './replay.js';
 export { pictureFacts, terminalPicture } from '../report/terminalPicture.js';

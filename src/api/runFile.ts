@@ -1,6 +1,7 @@
 /** run.json, which stands beside a plan: how, when and where it was made; and where the plan's model is found. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Condition } from '../cluster/condition.js';
 import type { Plan } from '../plan/types.js';
 import { PartitionError, oneLine } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
@@ -19,6 +20,9 @@ export interface RunFile {
   readonly date?: string;
   readonly wallSec?: number;
   readonly evaluations?: number;
+  /** Of a plan made for a running job: what was wrong with its cluster, and how many devices that has. */
+  readonly condition?: Condition;
+  readonly devices?: number;
 }
 
 /** run.json beside a plan. Absent or unreadable, it says nothing. */
@@ -29,15 +33,24 @@ export function readRun(planPath: string): RunFile {
     const run = JSON.parse(readTextFile(path, 'run.json')) as Record<string, unknown>;
     const request = (run['request'] ?? {}) as Record<string, unknown>;
     const bind = request['bind'];
+    const condition = run['condition'];
     return {
       ...typed(run, 'string', ['model', 'command', 'host', 'date']),
-      ...typed(run, 'number', ['wallSec', 'evaluations']),
+      ...typed(run, 'number', ['wallSec', 'evaluations', 'devices']),
       ...typed(request, 'string', ['cluster', 'calibration']),
+      ...(isCondition(condition) ? { condition } : {}),
       ...(typeof bind === 'object' && bind !== null ? { bind: bind as Record<string, number> } : {}),
     };
   } catch {
     return {};
   }
+}
+
+function isCondition(value: unknown): value is Condition {
+  const c = value as Partial<Condition> | null | undefined;
+  return (
+    typeof c === 'object' && c !== null && [c.failed, c.slow, c.degraded].every((list) => Array.isArray(list))
+  );
 }
 
 /** The named fields that are of the type. */

@@ -16,7 +16,10 @@ export interface MigrationSide {
   readonly deviceOfRank: readonly number[];
 }
 
-/** Bytes of one element of each kind of state. */
+/**
+ * Bytes of one element of each kind of state; 0: it does not move. In training the master copy and the moments move, and
+ * the copies that kernels read are gathered from the master's shards, as in every step.
+ */
 export interface StateSizes {
   /** The copy that kernels read: sharded by ZeRO 3. */
   readonly parameter: number;
@@ -82,6 +85,7 @@ export function migrationOf(
   const groups: MoveGroup[] = [];
   const old = new Map(before.layouts.map((l) => [l.tensor, l]));
   for (const state of STATES) {
+    if (sizes[state] === 0) continue;
     const alike = new Map<string, { from: TensorLayout; to: TensorLayout; tensors: string[] }>();
     for (const to of after.layouts) {
       const from = old.get(to.tensor);

@@ -2,9 +2,11 @@
  * Planning again for a job that runs: which of the devices that are left to use is a decision too, because degrees must
  * divide. Counts are looked at from the largest down; each gets a short search, the best few the rest of the time.
  */
+import { guidedSolver } from '../agent/guidedSolver.js';
 import { checkCandidate, devicesPerStage } from '../plan/candidate.js';
 import { divisors } from '../parallel/degrees.js';
 import type { Candidate } from '../plan/types.js';
+import { annealSolver } from '../search/anneal.js';
 import { Evaluator } from '../search/evaluator.js';
 import { planInstead } from '../search/instead.js';
 import { PlanSpace } from '../search/space.js';
@@ -12,7 +14,14 @@ import type { Budget, Clock, Solver } from '../search/types.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import type { PlanProblem, Simulator } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
+import { portfolio } from './auto.js';
 import type { Random } from '../util/random.js';
+
+/** The agent for decisions within a second: annealing and the guided search share the time, both from the best plan known. */
+export const replanSolver: Solver = portfolio('agent', [
+  { solver: annealSolver, share: 0.5, leastSec: 0 },
+  { solver: guidedSolver, share: 0.5, leastSec: 0 },
+]);
 
 /** A plan on some of the devices that are there. */
 export interface Standing {
@@ -27,32 +36,48 @@ export interface Standing {
 /** The problem on so many of the devices that are there; the same number gives the same object. */
 export type ProblemsByCount = (devices: number) => PlanProblem;
 
-/** Counts looked at, and the least share of the best count's devices that is worth a look. */
-const MOST_COUNTS = 10;
+/** Counts looked at, and the least share of the devices that is worth a look. */
+const MOST_COUNTS = 6;
 const LEAST_SHARE = 0.5;
 /** Share of the budget of the first look at all counts, and counts that get the rest, each half of what is left. */
 const LOOK_SHARE = 0.4;
 const FINALISTS = 2;
-/** A count is passed over when it would have to run so much more efficiently per device than the best so far. */
-const MOST_EFFICIENCY_GAIN = 1.1;
+/** A count is passed over when a rule of thumb puts its step so far above that of the best count. */
+const MOST_SLOWER = 1.35;
 
 /**
- * Counts of devices that the plan space has meshes for, the largest first. Whole hosts are left out, never parts of them,
- * unless nothing else divides.
+ * Counts of devices that the plan space has meshes for, the most promising first by a rule of thumb. Whole hosts are left
+ * out, never parts of them, unless there are few.
  */
 export function usableCounts(problem: PlanProblem, available: number): number[] {
   const perHost = problem.cluster.groups[0].devicesPerHost;
   const granule = available >= 4 * perHost ? perHost : 1;
-  const counts: number[] = [];
-  for (let n = available; n >= LEAST_SHARE * available && counts.length < MOST_COUNTS; n--) {
-    if (n !== available && n % granule !== 0) continue;
-    if (meshesOn(problem, n) > 0) counts.push(n);
-  }
-  return counts;
+  const found: { devices: number; roughly: number }[] = [];
+  for (let n = available; n >= LEAST_SHARE * available; n--)
+    if (n === available || n % granule === 0) found.push({ devices: n, roughly: roughStep(problem, n) });
+  const legal = found.filter((f) => f.roughly < Infinity).sort((a, b) => a.roughly - b.roughly);
+  return legal
+    .filter((f) => f.roughly <= MOST_SLOWER * legal[0].roughly)
+    .slice(0, MOST_COUNTS)
+    .map((f) => f.devices);
 }
 
-function meshesOn(problem: PlanProblem, devices: number): number {
-  return new PlanSpace(devices === problem.devices ? problem : { ...problem, devices }).meshes.length;
+/**
+ * What the best mesh of so many devices comes to, in devices' shares of one step: one over the devices, times how uneven
+ * the stages must be, times the pipeline's bubble. Infinity where there is no mesh.
+ */
+function roughStep(problem: PlanProblem, devices: number): number {
+  const { segmentation, globalBatch } = problem;
+  const segments = segmentation.segmentCount;
+  let best = Infinity;
+  for (const { pp, dp } of new PlanSpace(devices === problem.devices ? problem : { ...problem, devices })
+    .meshes) {
+    const uneven = (Math.ceil(segments / pp) * pp) / segments;
+    const microbatches = globalBatch / dp;
+    const value = (uneven * (microbatches + pp - 1)) / (microbatches * devices);
+    if (value < best) best = value;
+  }
+  return best;
 }
 
 /**
@@ -170,7 +195,6 @@ export async function replanWith(
   let best: Look | null = null;
   for (let i = 0; i < counts.length; i++) {
     const devices = counts[i];
-    if (best !== null && (best.value * best.devices) / devices > best.value * MOST_EFFICIENCY_GAIN) break;
     if (i > 0 && leftSec() <= (1 - LOOK_SHARE) * budget.maxSec) break;
     const problem = problems(devices);
     const simulator = (search.simulatorOf ?? createSimulator)(problem);
