@@ -9,6 +9,8 @@
  * remembers its past is seen in the successive differences and widens the scale.
  */
 
+import { median } from '../../util/stats.js';
+
 /** Values that seed a test, robustly: those far from their median are left out. */
 export const SEED_VALUES = 24;
 /** No alarm before so many values. */
@@ -159,24 +161,25 @@ export class DriftBank {
     const total = s[at + COUNT];
     const mean = s[at + MEAN];
     const rise = s[at + UP] >= s[at + DOWN] ? 1 : -1;
+    const cut = CUT * Math.max(this.leastDeviation, Math.sqrt(s[at + SQUARES] / (total - 1)));
     // The last m values against the n - m before: the likelihood of a change there grows with d^2 m (n - m) / n.
+    const last = Math.min(KEPT_VALUES, s[at + SEEN] - SEED_VALUES, total - 2);
     let sum = 0;
     let best = 0;
     let length = 1;
-    let change = 0;
-    let level = mean;
-    for (let m = 1; m <= Math.min(KEPT_VALUES, s[at + SEEN] - SEED_VALUES, total - 2); m++) {
-      sum += this.kept[test * KEPT_VALUES + ((s[at + SEEN] - m) % KEPT_VALUES)];
-      const before = (mean * total - sum) / (total - m);
-      const difference = sum / m - before;
+    let before = mean;
+    for (let m = 1; m <= last; m++) {
+      sum += Math.max(mean - cut, Math.min(mean + cut, this.recent(test, m)));
+      const rest = (mean * total - sum) / (total - m);
+      const difference = sum / m - rest;
       const likelihood = (difference * difference * m * (total - m)) / total;
       if (likelihood > best && difference * rise > 0) {
         best = likelihood;
         length = m;
-        change = difference;
-        level = sum / m;
+        before = rest;
       }
     }
+    const level = median(Array.from({ length }, (_, i) => this.recent(test, i + 1)));
     const variance = Math.max(0, s[at + SQUARES] - best) / (total - 1);
     s[at + COUNT] = Math.max(2, length);
     s[at + MEAN] = level;
@@ -186,7 +189,12 @@ export class DriftBank {
     // Alarms again once the new level is known well enough.
     s[at + SEEN] = SEED_VALUES;
     this.active--;
-    return { test, change, length };
+    return { test, change: level - before, length };
+  }
+
+  /** The value of a test so many values ago, from 1. */
+  private recent(test: number, ago: number): number {
+    return this.kept[test * KEPT_VALUES + ((this.state[test * FIELDS + SEEN] - ago) % KEPT_VALUES)];
   }
 }
 

@@ -173,7 +173,7 @@ function readWhole(session: MonitorSession, path: string): void {
   for (;;) {
     const text = tail.peek() ?? tail.peekUnended();
     if (text === null) break;
-    session.line(text, `${path}:${tail.lineNumber}`);
+    session.line(text, path, tail.lineNumber);
     tail.take();
   }
   tail.close();

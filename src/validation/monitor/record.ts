@@ -32,6 +32,7 @@ export type Fault =
   | 'not JSON'
   | 'no record'
   | 'too long'
+  | 'half written'
   | 'step'
   | 'rank'
   | 'unknown host'

@@ -11,6 +11,8 @@ import { DriftBank, SEED_VALUES } from './drift.js';
 const FEWEST_FOR_MEDIAN = 3;
 /** Steps over which the recent level is averaged. */
 const RECENT_STEPS = 30;
+/** Steps over which the settled level is averaged, at most. */
+const SETTLED_STEPS = 1000;
 
 export class RelativeTest {
   readonly bank: DriftBank;
@@ -20,6 +22,9 @@ export class RelativeTest {
   /** Exponentially weighted mean of x and of the deviation. */
   private readonly recent: Float64Array;
   private readonly recentOwn: Float64Array;
+  /** Mean of x, and of how many. */
+  private readonly settled: Float64Array;
+  private readonly seen: Float64Array;
   private readonly deviations: Float64Array;
   private readonly sorted: Float64Array;
 
@@ -33,6 +38,8 @@ export class RelativeTest {
     this.learned = new Int32Array(units);
     this.recent = new Float64Array(units);
     this.recentOwn = new Float64Array(units);
+    this.settled = new Float64Array(units);
+    this.seen = new Float64Array(units);
     this.deviations = new Float64Array(units);
     this.sorted = new Float64Array(units);
   }
@@ -64,6 +71,7 @@ export class RelativeTest {
       if (Number.isNaN(this.deviations[u])) continue;
       const x = this.deviations[u] - shared;
       this.recent[u] += (x - this.recent[u]) / RECENT_STEPS;
+      this.settled[u] += (x - this.settled[u]) / Math.min(SETTLED_STEPS, ++this.seen[u]);
       this.recentOwn[u] += (this.deviations[u] - this.recentOwn[u]) / RECENT_STEPS;
       const alarm = this.bank.push(u, x, threshold);
       if (alarm !== null) alarms.push(alarm);
@@ -86,6 +94,11 @@ export class RelativeTest {
     return this.recent[unit];
   }
 
+  /** Recent change against the last thousand steps, in logs: what is new. */
+  recentRise(unit: number): number {
+    return this.recent[unit] - this.settled[unit];
+  }
+
   /** Recent log of the unit. */
   recentLog(unit: number): number {
     return this.usual[unit] + this.recentOwn[unit];
@@ -97,15 +110,19 @@ export class RelativeTest {
       Array.from(this.learned),
       Array.from(this.recent),
       Array.from(this.recentOwn),
+      Array.from(this.settled),
+      Array.from(this.seen),
       ...this.bank.snapshot(),
     ];
   }
 
-  restore([usual, learned, recent, recentOwn, ...bank]: readonly (readonly number[])[]): void {
+  restore([usual, learned, recent, recentOwn, settled, seen, ...bank]: readonly (readonly number[])[]): void {
     this.usual.set(usual);
     this.learned.set(learned);
     this.recent.set(recent);
     this.recentOwn.set(recentOwn);
+    this.settled.set(settled);
+    this.seen.set(seen);
     this.bank.restore(bank);
   }
 }

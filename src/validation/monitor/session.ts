@@ -6,7 +6,7 @@ import type { JobLayout } from './layout.js';
 import { HostNames } from './layout.js';
 import type { LineFormat } from './lines.js';
 import { readLine } from './lines.js';
-import type { Checked, Fault, MonitorRecord } from './record.js';
+import type { Checked, Fault } from './record.js';
 import { faultOf } from './record.js';
 import type { TailPosition } from './tail.js';
 import type { WatchOptions } from './watch.js';
@@ -80,36 +80,34 @@ export class MonitorSession {
    *
    * @throws PartitionError input when a header says that the log is of another plan or job; so does `line`
    */
-  acceptLines(lines: readonly string[], where: string): void {
+  acceptLines(lines: readonly string[], source: string, firstLine = 1): void {
     this.journal?.append(lines);
-    for (const line of lines) this.line(line, where);
+    for (let i = 0; i < lines.length; i++) this.line(lines[i], source, firstLine + i);
   }
 
-  acceptRecords(records: readonly MonitorRecord[], where: string): void {
-    this.acceptLines(
-      records.map((record) => JSON.stringify(record)),
-      where,
-    );
+  /** Whether a line without end is a record all the same. */
+  isWhole(text: string): boolean {
+    return readLine(text, this.format, this.layout).kind !== 'malformed';
   }
 
   /**
    * One line.
    *
-   * @param where source and line number, for messages
+   * @param source with `number`, for messages
    * @returns step of the record; -1 where it has none
    */
-  line(text: string, where: string): number {
+  line(text: string, source: string, number = 0): number {
     this.lines++;
     const line = readLine(text, this.format, this.layout);
     if (line.kind === 'record') {
       const fault = faultOf(line.record, this.layout, this.names, this.checked);
-      if (fault !== null) this.turnAway(fault, where, text);
+      if (fault !== null) this.turnAway(fault, `${source}:${number}`, text);
       else this.watch.take(line.record, this.checked);
       return fault === null ? (line.record.step ?? -1) : -1;
     }
     if (line.kind === 'other') this.others++;
-    else if (line.kind === 'malformed') this.turnAway(line.fault, where, text);
-    else this.header(line.header.planDigest, line.header.hosts, where);
+    else if (line.kind === 'malformed') this.turnAway(line.fault, `${source}:${number}`, text);
+    else this.header(line.header.planDigest, line.header.hosts, `${source}:${number}`);
     return -1;
   }
 

@@ -210,9 +210,7 @@ export class StepTests {
     const { hosts, stageOfHost } = this.layout;
     const least = this.leastOfStage.fill(Infinity);
     for (let h = 0; h < hosts; h++) {
-      const at = level * hosts + h;
-      if (values.levelCount[at] === 0) continue;
-      const log = values.levelSum[at] / values.levelCount[at];
+      const log = values.levelLeast[level * hosts + h];
       if (log < least[stageOfHost[h]]) least[stageOfHost[h]] = log;
     }
     let sum = 0;

@@ -21,9 +21,8 @@ export interface StepValues {
   reports: number;
   stepLogSum: number;
   stepLogs: number;
-  /** [level * hosts + host]: log of seconds, summed over the ranks, and how many. */
-  readonly levelSum: Float64Array;
-  readonly levelCount: Int32Array;
+  /** [level * hosts + host]: least log of seconds of the host's ranks; Infinity where nobody said it. */
+  readonly levelLeast: Float64Array;
   tokens: number;
 }
 
@@ -54,8 +53,7 @@ export class StepWindow {
       reports: 0,
       stepLogSum: 0,
       stepLogs: 0,
-      levelSum: new Float64Array(levels * hosts),
-      levelCount: new Int32Array(levels * hosts),
+      levelLeast: new Float64Array(levels * hosts).fill(Infinity),
       tokens: 0,
     }));
   }
@@ -128,8 +126,7 @@ export class StepWindow {
           ...s,
           own: Array.from(s.own, (v) => (Number.isNaN(v) ? null : v)),
           reported: Array.from(s.reported),
-          levelSum: Array.from(s.levelSum),
-          levelCount: Array.from(s.levelCount),
+          levelLeast: Array.from(s.levelLeast, (v) => (v === Infinity ? null : v)),
         })),
     };
   }
@@ -137,7 +134,7 @@ export class StepWindow {
   restore(from: unknown): void {
     const { lastSeen, open, ...numbers } = from as {
       lastSeen: number[];
-      open: (Record<string, number> & Record<'own' | 'reported' | 'levelSum' | 'levelCount', number[]>)[];
+      open: (Record<string, number> & Record<'own' | 'reported' | 'levelLeast', number[]>)[];
     };
     Object.assign(this, numbers);
     this.lastSeen.set(lastSeen);
@@ -150,8 +147,7 @@ export class StepWindow {
       slot.tokens = saved['tokens'];
       slot.own.set(saved.own.map((v: number | null) => v ?? NaN));
       slot.reported.set(saved.reported);
-      slot.levelSum.set(saved.levelSum);
-      slot.levelCount.set(saved.levelCount);
+      slot.levelLeast.set(saved.levelLeast.map((v: number | null) => v ?? Infinity));
     }
   }
 
@@ -176,8 +172,7 @@ export class StepWindow {
       slot.reports = 0;
       slot.stepLogSum = 0;
       slot.stepLogs = 0;
-      slot.levelSum.fill(0);
-      slot.levelCount.fill(0);
+      slot.levelLeast.fill(Infinity);
       slot.tokens = 0;
       this.countActive();
     }

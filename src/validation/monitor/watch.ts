@@ -73,7 +73,7 @@ export class Watch {
         hostOfRank: layout.hostOfRank,
         hostName: (host) => names.nameOf(host),
         levelName: (level) => this.levels[level] || null,
-        rankChange: (rank) => this.tests.rankTimes?.recentChange(rank) ?? 0,
+        rankChange: (rank) => this.tests.rankTimes?.recentRise(rank) ?? 0,
         hostsKnown: () => this.lastClose.reduce((n, at) => n + (at >= 0 ? 1 : 0), 0),
       },
       tell,
@@ -197,8 +197,8 @@ export class Watch {
   private addLevel(slot: StepValues, level: number, host: number, seconds: number): void {
     if (level < 0 || !(seconds > 0)) return;
     const at = level * this.layout.hosts + host;
-    slot.levelSum[at] += Math.log(seconds);
-    slot.levelCount[at]++;
+    // A rank that waits for others says more than the transfer takes.
+    slot.levelLeast[at] = Math.min(slot.levelLeast[at], Math.log(seconds));
   }
 
   private endStep(values: StepValues): void {
