@@ -50,6 +50,27 @@ function degrees(c: Candidate | null): string {
   return c === null ? 'nothing fits' : `tp ${c.tp} pp ${c.pp} cp ${c.cp} ep ${c.ep}`;
 }
 
+/** Times of one microbatch of one sequence at a tensor-parallel degree, before and after, and the Pareto set. */
+function atDegree(name: string, { book, problem }: ReturnType<typeof problemOf>, tp: number): string {
+  const { tpChoices } = problem;
+  if (!tpChoices.includes(tp)) return '';
+  const key = {
+    ...{ tp, cp: 1, ep: 1, etp: tp, microbatch: 1, deviceGroup: 0, contextExchange: 'ring' as const },
+  };
+  const secOf = (options: Partial<BookOptions>): number =>
+    book
+      .on(book.cluster, { ...book.options, ...options })
+      .strategies(key)
+      .reduce((sec, { costSec }, c) => sec + costSec * book.segmentation.classSize[c], 0);
+  const before = secOf({ passing: 'sequence' });
+  const after = secOf({});
+  const front = book
+    .pareto(key)
+    .map((p) => `${(1e3 * p.timeSec).toPrecision(4)} ms, ${(p.keptBytes / 1e6).toPrecision(4)} MB`);
+  const ms = (sec: number): string => (1e3 * sec).toPrecision(5);
+  return `| ${name} | ${tp} | ${ms(before)} | ${ms(after)} | ${percent(after / before - 1)} | ${front.join('; ')} |`;
+}
+
 const percent = (share: number): string => `${share > 0 ? '+' : ''}${(100 * share).toFixed(1)} %`;
 
 async function main(): Promise<void> {
@@ -63,10 +84,13 @@ async function main(): Promise<void> {
   });
   const only = values.only?.split(',');
   const rows: string[] = [];
+  const degreeRows: string[] = [];
   for (const instance of loadSuite()) {
     if (only !== undefined && !only.includes(instance.name)) continue;
     const options = optionsOf(instance, GRAPHS);
-    const { problem, book } = problemOf(suiteModel(instance, GRAPHS), clusterOf(options), options);
+    const whole = problemOf(suiteModel(instance, GRAPHS), clusterOf(options), options);
+    const { problem, book } = whole;
+    for (const tp of [2, 4, 8]) degreeRows.push(atDegree(instance.name, whole, tp));
     const found: Found[] = [];
     for (const [, variant] of VARIANTS) {
       const costs = book.on(book.cluster, { ...book.options, ...variant });
@@ -90,6 +114,15 @@ async function main(): Promise<void> {
     `| instance | plan before | plan after | ${names.join(' | ')} | change |`,
     `|---|---|---|${names.map(() => '---:|').join('')}---:|`,
     ...rows,
+    '',
+    '## At given degrees',
+    '',
+    'All layers, forward and backward, one microbatch of one sequence, nothing overlapped; then the Pareto set of that time against',
+    'activations kept for the backward pass.',
+    '',
+    '| instance | tp | before, ms | after, ms | change | Pareto set |',
+    '|---|---:|---:|---:|---:|---|',
+    ...degreeRows.filter((row) => row !== ''),
     '',
   ];
   writeFileAtomic(join(values.out, 'sharding.md'), page.join('\n'));
