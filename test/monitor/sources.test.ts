@@ -1,0 +1,195 @@
+import { expect } from 'chai';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fetchExposition } from '../../src/validation/monitor/endpoint.js';
+import { readExposition } from '../../src/validation/monitor/exposition.js';
+import { HostNames } from '../../src/validation/monitor/layout.js';
+import { readLine } from '../../src/validation/monitor/lines.js';
+import { faultOf } from '../../src/validation/monitor/record.js';
+import type { MonitorRecord } from '../../src/validation/monitor/record.js';
+import { FileTail } from '../../src/validation/monitor/tail.js';
+import { jobLayoutOf } from '../support/jobLog.js';
+
+let folder = '';
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'monitor-'))));
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function drain(tail: FileTail): string[] {
+  const lines: string[] = [];
+  for (let line = tail.peek(); line !== null; line = tail.peek()) {
+    lines.push(line);
+    tail.take();
+  }
+  return lines;
+}
+
+describe('a log that is followed', () => {
+  it('gives whole lines only, and those that are appended later', () => {
+    const path = join(folder, 'log');
+    const tail = new FileTail(path);
+    expect(drain(tail)).to.deep.equal([]);
+    writeFileSync(path, 'one\ntw');
+    expect(drain(tail)).to.deep.equal(['one']);
+    appendFileSync(path, 'o\r\nthree\n');
+    expect(drain(tail)).to.deep.equal(['two', 'three']);
+  });
+
+  it('is followed through rotation by renaming, with what was written in between', () => {
+    const path = join(folder, 'log');
+    writeFileSync(path, '1\n2\n');
+    const tail = new FileTail(path);
+    expect(drain(tail)).to.deep.equal(['1', '2']);
+    appendFileSync(path, '3\n');
+    renameSync(path, `${path}.1`);
+    writeFileSync(path, '4\n');
+    expect(drain(tail)).to.deep.equal(['3', '4']);
+  });
+
+  it('is followed through copying and truncating', () => {
+    const path = join(folder, 'log');
+    writeFileSync(path, 'first\nsecond\n');
+    const tail = new FileTail(path);
+    drain(tail);
+    appendFileSync(path, 'third\n');
+    copyFileSync(path, `${path}.1`);
+    truncateSync(path, 0);
+    appendFileSync(path, 'fourth\n');
+    expect(drain(tail)).to.deep.equal(['third', 'fourth']);
+    expect(tail.gaps).to.equal(0);
+  });
+
+  it('goes on where an earlier follower stopped, even if the file was renamed meanwhile', () => {
+    const path = join(folder, 'log');
+    writeFileSync(path, 'a\nb\nc\n');
+    const first = new FileTail(path);
+    first.peek();
+    first.take();
+    const position = first.position();
+    first.close();
+    renameSync(path, `${path}.1`);
+    writeFileSync(path, 'd\n');
+    expect(drain(new FileTail(path, position))).to.deep.equal(['b', 'c', 'd']);
+    rmSync(`${path}.1`);
+    const without = new FileTail(path, position);
+    expect(drain(without)).to.deep.equal(['d']);
+    expect(without.gaps).to.equal(1);
+  });
+
+  it('passes over a line that is longer than any record', () => {
+    const path = join(folder, 'log');
+    writeFileSync(path, `before\n${'x'.repeat(400_000)}\nafter\n`);
+    const tail = new FileTail(path);
+    expect(drain(tail)).to.deep.equal(['before', 'after']);
+    expect(tail.overlong).to.equal(1);
+  });
+});
+
+describe('lines of a log', () => {
+  const layout = jobLayoutOf(4);
+  const record = (text: string): MonitorRecord => {
+    const line = readLine(text, 'auto', layout);
+    expect(line.kind).to.equal('record');
+    return (line as { record: MonitorRecord }).record;
+  };
+
+  it('Megatron-LM’s iterations have a step, a time and a step time', () => {
+    const text =
+      ' [2026-08-01 12:00:05.123456] iteration      100/   50000 | consumed samples:        25600 | elapsed time per iteration (ms): 5210.4 | throughput per GPU (TFLOP/s/GPU): 412.7 | learning rate: 3.000000E-04 | global batch size:   256 | lm loss: 7.1E+00 |';
+    const read = record(text);
+    expect(read.step).to.equal(100);
+    expect(read.stepTimeSec).to.be.closeTo(5.2104, 1e-9);
+    expect(read.timeSec! % 60).to.be.closeTo(5.123, 1e-3);
+  });
+
+  it('torchtitan’s steps have a step time by the tokens of the plan', () => {
+    const text =
+      '[rank0]:[titan] 2026-08-01 12:00:05,120 - root - INFO - \u001b[31mstep: 10  \u001b[32mloss:  7.1234  grad_norm:  1.2000  \u001b[36mmemory: 47.50GiB(59.38%)  \u001b[34mtps: 7,012  \u001b[36mtflops: 406.11  \u001b[35mmfu: 41.06%\u001b[39m';
+    const read = record(text);
+    expect(read).to.include({ step: 10, rank: 0, memoryBytes: 47.5 * 2 ** 30 });
+    expect(read.stepTimeSec).to.be.closeTo(2 ** 20 / (7012 * 32), 1e-9);
+    expect(readLine('validate step: 10 loss: 1 tps: 1,000', 'auto', layout).kind).to.equal('other');
+  });
+
+  it('what is no record is told from what is not meant for us', () => {
+    expect(readLine('{"step": 1, "stepT', 'auto', layout)).to.deep.equal({
+      kind: 'malformed',
+      fault: 'not JSON',
+    });
+    expect(readLine('NCCL INFO Channel 00', 'auto', layout).kind).to.equal('other');
+  });
+
+  for (const [record, fault] of [
+    [{ step: 1, stepTimeSec: -1 }, 'negative'],
+    [{ step: 1, stepTimeSec: '5' }, 'not a number'],
+    [{ step: 1.5, stepTimeSec: 1 }, 'step'],
+    [{ step: 1, rank: 32, stepTimeSec: 1 }, 'rank'],
+    [{ step: 1, host: 'host4', stepTimeSec: 1 }, 'unknown host'],
+    [{ step: 1, utilisation: 40 }, 'out of range'],
+    [{ step: 1 }, 'nothing measured'],
+    [{ step: 1, levels: { nic: null } }, 'not a number'],
+  ] as const)
+    it(`a record ${JSON.stringify(record)} is turned away: ${fault}`, () => {
+      const checked = { rank: -1, host: -1 };
+      expect(faultOf(record as MonitorRecord, layout, new HostNames(4), checked)).to.equal(fault);
+    });
+});
+
+describe('a Prometheus endpoint', () => {
+  it('gives power, utilisation and memory of every host by the DCGM names; lies are left out', () => {
+    const text = [
+      '# TYPE DCGM_FI_DEV_POWER_USAGE gauge',
+      'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUID="GPU-a",Hostname="n1"} 600.5',
+      'DCGM_FI_DEV_POWER_USAGE{gpu="1",UUID="GPU-b",Hostname="n1"} 500',
+      'DCGM_FI_DEV_POWER_USAGE{gpu="0",UUID="GPU-c",Hostname="n2"} NaN',
+      '# TYPE DCGM_FI_DEV_GPU_UTIL gauge',
+      'DCGM_FI_DEV_GPU_UTIL{gpu="0",UUID="GPU-a",Hostname="n1"} 100',
+      '# TYPE DCGM_FI_PROF_PIPE_TENSOR_ACTIVE gauge',
+      'DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{gpu="0",UUID="GPU-a",Hostname="n1"} 0.4',
+      'DCGM_FI_DEV_FB_USED{gpu="0",UUID="GPU-a",Hostname="n1"} -5',
+      'DCGM_FI_DEV_FB_USED{gpu="1",UUID="GPU-b",Hostname="n1"} 1024',
+      'something_else 3',
+    ].join('\n');
+    expect(readExposition(text, 'x')).to.deep.equal({
+      samples: [{ host: 'n1', powerWatt: 1100.5, utilisation: 0.4, memoryBytes: 2 ** 30 }],
+      rejected: 2,
+    });
+    expect(readExposition('<html>no</html>', 'x').samples).to.deep.equal([]);
+  });
+
+  it('that hangs, never ends, fails or is not there is named and left', async () => {
+    const server = createServer((request, response) => {
+      if (request.url === '/hang') return;
+      if (request.url === '/fail') {
+        response.writeHead(500).end();
+        return;
+      }
+      const timer = setInterval(() => response.write('x'.repeat(10_000)), 1);
+      response.on('close', () => clearInterval(timer));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const limits = { timeoutSec: 0.3, largestBytes: 50_000 };
+    try {
+      expect(await fetchExposition(`${url}/hang`, limits)).to.deep.equal({ fault: 'said nothing for 0.3 s' });
+      expect(await fetchExposition(`${url}/fail`, limits)).to.deep.equal({ fault: 'answered 500' });
+      const endless = await fetchExposition(`${url}/endless`, { ...limits, timeoutSec: 5 });
+      expect(endless).to.deep.equal({ fault: 'sent more than 50000 bytes' });
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+    const gone = (await fetchExposition(url, limits)) as { fault: string };
+    expect(gone.fault).to.match(/ECONNREFUSED|SOCKET/);
+  });
+});
