@@ -39,6 +39,8 @@ export class DualAscent {
   private worse = 0;
   private steps = 0;
   private firstBound = 0;
+  /** Whether the prices tried are other than the best. */
+  private moved = false;
   /** Most usage beyond the capacity of any row, of the choice. */
   private worst = -Infinity;
 
@@ -91,13 +93,17 @@ export class DualAscent {
     }
     if (isBetter) {
       this.worse = 0;
-      if (along > 0) this.share *= LONGER;
+      if (along > 0 && this.moved) this.share *= LONGER;
     } else if (++this.worse >= PATIENCE || found < this.bound - FAR_OFF * (aim - this.bound)) {
       this.share *= SHORTER;
       this.worse = 0;
     }
     // Nothing but prices of zero would fall: back to where the bound is.
-    if (square === 0) square = Infinity;
+    this.moved = square > 0;
+    if (square === 0) {
+      square = Infinity;
+      direction.fill(0);
+    }
     const room = Math.max(aim - found, 1e-3 * Math.abs(aim));
     const factor = (this.share * room) / square;
     for (let r = 0; r < core.rowCount; r++) trial[r] = Math.max(0, price[r] + factor * direction[r]);
