@@ -108,7 +108,7 @@ async function main(): Promise<void> {
   const page = [
     '# What better shardings buy',
     '',
-    `Made by \`node --import tsx bench/sharding.ts --method ${values.method} --evaluations ${values.evaluations}\`. Step times of the best plans found;`,
+    `Made by \`node --import tsx bench/sharding.ts --method ${values.method} --evaluations ${values.evaluations}${only === undefined ? '' : ` --only ${only.join(',')}`}\`. Step times of the best plans found;`,
     'the change is of the objective, before to after. *Leaner*: every mesh with the sharding that keeps least among those that take that much more time.',
     '',
     `| instance | plan before | plan after | ${names.join(' | ')} | change |`,
