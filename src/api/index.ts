@@ -33,6 +33,8 @@ export type { Verification, VerifyHooks, VerifyReply, VerifyRequest } from './ve
 export { verifyTable } from '../report/verifyTable.js';
 export { makeReport } from './report.js';
 export type { Report, ReportOptions, ReportSummary } from './report.js';
+export { goodputText, parseMtbf, planGoodput } from './goodput.js';
+export type { GoodputFacts, GoodputRequest } from './goodput.js';
 export { REPLAN_DEFAULTS, replan, writeReplanFiles } from './replan.js';
 export type { MigrationManifest, ReplanHooks, ReplanReply, ReplanRequest } from './replan.js';
 export { replanTable } from '../report/replanTable.js';

@@ -6,8 +6,11 @@ import type { ParetoReply, PlanRequest } from '../api/index.js';
 import {
   CLOCK_METHODS,
   METHODS,
+  goodputText,
   methodNames,
   paretoTable,
+  parseMtbf,
+  planGoodput,
   planTable,
   terminalPicture,
   writeParetoFiles,
@@ -41,6 +44,7 @@ type Args = CommonArgs &
     out?: string;
     record?: string;
     clocks?: string;
+    mtbf?: string;
   };
 
 const PHASES = ['train', 'inference'] as const;
@@ -77,6 +81,12 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
           `clocks by task that cost no time, written into the plan: ${CLOCK_METHODS.join(', ')} (min-cut of the critical path, by group of tasks, an agent); for pareto default exact`,
         ),
       )
+      .option(
+        'mtbf',
+        text(
+          'expected time to train with failures (default: none fail): device=50000h,host=200000h,checkpoint=60s,restart=5m,repair=1d,spares=2,stragglers=1%,steps=100000',
+        ),
+      )
       .option('seed', text('random seed', '0'))
       .option('out', text('output folder; default <model>.partition'))
       .option('record', text('keep every priced plan in this file, for partition replay'))
@@ -91,6 +101,7 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
           '  partition model.onnx --devices 64 --plugin ./mine.js --method mine  a method of your own',
           '  partition model.onnx --devices 256..4096                          the time/cost frontier',
           '  partition model.onnx --devices 64 --record search.jsonl           for partition replay',
+          '  partition model.onnx --devices 1024 --mtbf device=50000h,spares=2  expected time to train',
           '  partition inspect model.onnx                                      what is in it',
         ].join('\n'),
       ) as never,
@@ -107,6 +118,7 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
       await sweep(request, counts, folder, args);
       return;
     }
+    const failures = args.mtbf === undefined ? null : parseMtbf(args.mtbf);
     const progress = new Progress(args.quiet, request.budget?.maxSec);
     let best: Best | null = null;
     const release = onInterrupt(() => {
@@ -122,10 +134,12 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
     }).finally(() => progress.done());
     const summary = writePlanFiles(reply, request, folder, commandLine());
     release();
-    if (args.json) printJson(summary);
+    const goodput = failures === null ? null : planGoodput(reply.plan, failures, request);
+    if (args.json) printJson(goodput === null ? summary : { ...summary, goodput });
     else {
       if (!args.quiet) printWarnings(summary.warnings);
       print(planTable(reply.plan, summary));
+      if (goodput !== null) print(`\n${goodputText(goodput)}`);
       if (!args.quiet) print(`\n${terminalPicture(reply.picture, terminalStyle())}`);
     }
   },
