@@ -63,7 +63,7 @@ export function rollout(
     }
     active = still;
   }
-  return episodes;
+  return active.length === 0 ? episodes : [];
 }
 
 function valueOf(scorer: Scorer, observation: Observation): number {
