@@ -166,9 +166,12 @@ export async function runOne(
 }
 
 export function tableOf(rows: readonly StreamRow[]): string {
-  const names = ['oracle', ...METHODS, 'keep'];
+  // Methods that every row has; a job that does not end is null in JSON.
+  const ran = METHODS.filter((m) => rows.every((r) => m in r.totalSec));
+  const names = ['oracle', ...ran, 'keep'];
   const over = (name: string): number[] => rows.map((r) => r.totalSec[name] / r.totalSec['oracle'] - 1);
-  const best = (r: StreamRow): number => Math.min(...METHODS.slice(2).map((m) => r.totalSec[m]));
+  const best = (r: StreamRow): number =>
+    Math.min(...ran.filter((m) => !(m in WARM)).map((m) => r.totalSec[m]));
   const percent = (x: number): string => (Number.isFinite(x) ? `${(100 * x).toFixed(2)} %` : 'does not end');
   const head =
     '| method | over the oracle, median | 90th percentile | worst | agent no slower |\n|---|--:|--:|--:|--:|';
@@ -194,6 +197,12 @@ export function tableOf(rows: readonly StreamRow[]): string {
   ].join('\n');
 }
 
+function readRows(path: string): StreamRow[] {
+  return JSON.parse(readFileSync(path, 'utf8'), (_, value: unknown) =>
+    value === null ? Infinity : value,
+  ) as StreamRow[];
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -208,9 +217,7 @@ async function main(): Promise<void> {
   });
   const [from, to] = values.streams.split('..').map(Number);
   const known = loadStreams();
-  const rows: StreamRow[] = (values.merge ?? []).flatMap(
-    (p) => JSON.parse(readFileSync(p, 'utf8')) as StreamRow[],
-  );
+  const rows: StreamRow[] = (values.merge ?? []).flatMap(readRows);
   if (values.merge === undefined)
     for (let seed = from; seed <= (to ?? from); seed++) {
       const stream = known.find((s) => s.seed === seed) ?? drawStream(seed);
