@@ -105,7 +105,8 @@ export async function solveShard(request: ShardRequest, hooks: ShardHooks): Prom
   const instance = await readShardInstance(request.problemPath);
   const spare = Math.min(MOST_SPARE_SEC, SPARE_SHARE * request.timeoutSec);
   const deadline = started + request.timeoutSec - spare;
-  const reduction = leastPeak(instance) <= instance.usageLimit * (1 + ROUNDING) ? reduceInstance(instance) : null;
+  const reduction =
+    leastPeak(instance) <= instance.usageLimit * (1 + ROUNDING) ? reduceInstance(instance) : null;
   const core = reduction?.core ?? null;
   if (reduction === null || core === null)
     return nothing(instance, request.problemPath, Infinity, true, clock() - started);
