@@ -1,7 +1,7 @@
 /**
  * Every method on every instance of the suite, at equal evaluations and at equal wall time, several seeds. Writes partitions/suite.json and .md.
  *
- *     node --import tsx bench/plans.ts [--methods a,b] [--only instance,..] [--seeds 5] [--evaluations 2000] [--seconds 1]
+ *     node --import tsx bench/plans.ts [--methods a,b] [--only instance,..] [--seeds 5] [--evaluations 2000] [--seconds 0.5]
  *         [--cap 3] [--threads 2] [--out partitions]
  *     node --import tsx bench/plans.ts --known [--evaluations 200000] [--cap 20]     best known values, into src/data/suite
  *
@@ -168,7 +168,7 @@ async function main(): Promise<void> {
   const amount = Math.ceil(
     Number(flags.evaluations ?? (known ? 200_000 : 2000)) / (known ? methods.length : 1),
   );
-  const seconds = known ? 0 : Number(flags.seconds ?? 1);
+  const seconds = known ? 0 : Number(flags.seconds ?? 0.5);
   const capSec = Number(flags.cap ?? (known ? 8 : 3));
   const only = flags.only?.split(',');
   const instances = loadSuite().filter((i) => only === undefined || only.includes(i.name));
