@@ -27,8 +27,15 @@ export class PlanTask {
 
   /**
    * @param method named in results
+   * @param embedded whether the graph's embedding is part of what episodes show
+   * @param referenceOf value of the plan that earns a reward of 0; default: the median of a few random plans
    */
-  constructor(context: SearchContext, method: string) {
+  constructor(
+    context: SearchContext,
+    method: string,
+    private readonly embedded = false,
+    referenceOf?: (episode: PlanEpisode, value: (plan: Candidate) => number) => number,
+  ) {
     const { problem, budget } = context;
     this.evaluator = new Evaluator(context, method);
     this.space = new PlanSpace(problem);
@@ -36,11 +43,13 @@ export class PlanTask {
     this.memo = new PriceMemo(this.evaluator, problem.objective);
     this.mostEpisodes = MOST_DRAWS_PER_PRICE * budget.maxEvaluations;
     this.empty = this.space.meshes.length === 0;
-    this.reference = this.empty ? 1 : this.randomReference(context);
+    if (this.empty) this.reference = 1;
+    else if (referenceOf === undefined) this.reference = this.randomReference(context);
+    else this.reference = referenceOf(this.episodeFrom(1), (plan) => this.memo.price(plan).value);
   }
 
   episode(): PlanEpisode {
-    return new PlanEpisode(this.space, this.cutter, this.memo, this.reference);
+    return this.episodeFrom(this.reference);
   }
 
   /** @param startOf the plan that an episode starts from, by its seed */
@@ -66,6 +75,10 @@ export class PlanTask {
   /** The best plan so far. */
   result(): SearchResult {
     return this.evaluator.result(this.empty);
+  }
+
+  private episodeFrom(reference: number): PlanEpisode {
+    return new PlanEpisode(this.space, this.cutter, this.memo, reference, this.embedded);
   }
 
   /** Median value of a few random plans: the reward of an average plan is about 0. Their prices count like all others. */
