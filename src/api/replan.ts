@@ -5,8 +5,7 @@ import { conditioned, countedSpec } from '../cluster/condition.js';
 import type { Condition, CountedSpec, Slot } from '../cluster/condition.js';
 import { describeCandidate } from '../plan/describe.js';
 import { MIXED_ADAM, FP32_ADAM } from '../parallel/zero.js';
-import { candidateOf } from '../plan/candidateOf.js';
-import { decodePlan, encodePlan } from '../plan/codec.js';
+import { encodePlan } from '../plan/codec.js';
 import { migrationOf } from '../plan/migration.js';
 import type { Migration, MigrationSide } from '../plan/migration.js';
 import { planLayouts } from '../plan/planLayouts.js';
@@ -19,15 +18,16 @@ import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import { dynamicSolver } from '../search/dynamic.js';
 import type { Clock } from '../search/types.js';
 import { PartitionError } from '../util/errors.js';
-import { makeFolder, readTextFile, writeFileAtomic } from '../util/files.js';
+import { makeFolder, writeFileAtomic } from '../util/files.js';
 import { Random } from '../util/random.js';
 import { planOf } from './plan.js';
-import { openModel, problemOf } from './problem.js';
+import { problemOf } from './problem.js';
 import type { Problem, ProblemOptions } from './problem.js';
 import { conditionOf, observedCondition } from './replanCondition.js';
 import type { StatedCondition } from './replanCondition.js';
 import { problemsUnder } from './replanProblems.js';
 import { readRun } from './runFile.js';
+import { openRunningJob } from './runningJob.js';
 
 export interface ReplanRequest extends StatedCondition {
   readonly modelPath: string;
@@ -88,29 +88,15 @@ export interface MigrationManifest {
 export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promise<ReplanReply> {
   const { planPath } = request;
   hooks.onProgress?.(`reading ${request.modelPath}`);
-  const plan = decodePlan(readTextFile(planPath, 'a plan in JSON'), planPath);
-  const run = readRun(planPath);
-  const model = openModel(request.modelPath, {
-    seq: plan.sequenceLength > 1 ? plan.sequenceLength : undefined,
-    bind: run.bind,
-    phase: plan.phase,
-  });
-  const oldSpec = countedSpec(run.cluster ?? plan.cluster.name, run.devices ?? plan.cluster.devices);
-  const before = conditioned(
-    oldSpec,
-    run.condition ?? { failed: [], slow: [], degraded: [] },
-    plan.cluster.devices,
-  );
-  const options: ProblemOptions = {
-    devices: plan.cluster.devices,
-    batch: plan.globalBatch,
-    precision: plan.precision,
-    stack: plan.stack,
-    objective: plan.objective,
-    calibration: run.calibration,
-  };
-  const base = problemOf(model, before.cluster, options);
-  const running = candidateOf(plan, model.graph, model.segmentation, planPath);
+  const {
+    plan,
+    run,
+    spec: oldSpec,
+    before,
+    options,
+    base,
+    running,
+  } = openRunningJob(planPath, request.modelPath);
   const nowSpec =
     request.cluster === undefined && request.devices === undefined
       ? oldSpec
