@@ -48,9 +48,11 @@ export function createEstimate(): Estimate {
   };
 }
 
-class Estimator implements Simulator {
+/** The estimate as a class, for simulators that go on from its `load`. */
+export class Estimator implements Simulator {
   evaluations = 0;
-  private readonly load: StageLoad;
+  /** Filled with the last candidate. */
+  readonly load: StageLoad;
   private readonly energy: EnergyMeter;
   private readonly peakFlopPerSec: number;
 
@@ -83,23 +85,10 @@ class Estimator implements Simulator {
 
   private time(c: Candidate, out: Estimate): void {
     const { load } = this;
-    const { pp, vpp, microbatches } = load;
-    // Ranks that share a tied parameter meet after the last of them has finished.
-    const finish = load.timer.finishSec;
-    let meet = 0;
-    if (load.tiedSec > 0)
-      for (let r = 0; r < pp; r++) if (load.rankIsTied(r) && finish[r] > meet) meet = finish[r]!;
+    const { vpp, microbatches } = load;
     const { stepOverheadSec, microbatchOverheadSec } = this.problem.stack;
-    let step = -1;
-    let critical = 0;
-    for (let r = 0; r < pp; r++) {
-      const tail = load.reduceExposedSec[r] + load.optimizerSec[r] + stepOverheadSec;
-      const end = (load.tiedSec > 0 && load.rankIsTied(r) ? meet + load.tiedSec : finish[r]) + tail;
-      if (end > step) {
-        step = end;
-        critical = r;
-      }
-    }
+    const step = load.stepSec(stepOverheadSec);
+    const critical = load.criticalRank;
     out.stepTimeSec = step;
     out.criticalRank = critical;
     out.breakdown.overheadSec = stepOverheadSec + microbatches * vpp * microbatchOverheadSec;

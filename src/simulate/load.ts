@@ -73,6 +73,8 @@ export class StageLoad {
 
   /** All-reduce of tied parameters between the stages that hold them, after their last backward. */
   tiedSec = 0;
+  /** Rank that ends last, after `stepSec`. */
+  criticalRank = 0;
 
   /** @param isFew a handful of candidates: little is remembered between them */
   constructor(
@@ -98,15 +100,46 @@ export class StageLoad {
     this.layout.place(c);
     this.pickTables(c);
     this.stages(c);
+    if (this.problem.phase === 'train') this.ranks(c);
+    else this.idleRanks();
+    this.settle(c);
+  }
+
+  /**
+   * What of the traffic shows and when ranks end, from the columns as they stand: tasks without exposed ZeRO traffic, and all
+   * of the transfers, gathers and reductions. `fill` ends with it; who changes columns afterwards calls it again.
+   */
+  settle(c: Candidate): void {
     const { pp, vpp, microbatches, timer } = this;
-    if (this.problem.phase === 'train') {
-      this.ranks(c);
-      timer.train(c.schedule, pp, vpp, microbatches, this);
-      this.exposeReductions(c);
-    } else {
-      this.idleRanks();
+    if (this.problem.phase !== 'train') {
       timer.infer(pp, microbatches, this);
+      return;
     }
+    if (c.zeroStage >= 2) this.exposeShards();
+    const { gathersUnderForward } = this.problem.stack;
+    for (let r = 0; r < pp; r++)
+      this.gatherExposedSec[r] = Math.max(0, this.gatherSec[r] - gathersUnderForward * this.forwardSec[r]);
+    timer.train(c.schedule, pp, vpp, microbatches, this);
+    this.exposeReductions(c);
+  }
+
+  /** Seconds of the step, after `settle`: tails follow the pipeline; ranks that share a tied parameter meet before theirs. */
+  stepSec(stepOverheadSec: number): number {
+    const { pp, tiedSec, reduceExposedSec, optimizerSec } = this;
+    const finish = this.timer.finishSec;
+    let meet = 0;
+    if (tiedSec > 0)
+      for (let r = 0; r < pp; r++) if (this.rankIsTied(r) && finish[r] > meet) meet = finish[r]!;
+    let step = -1;
+    for (let r = 0; r < pp; r++) {
+      const tail = reduceExposedSec[r] + optimizerSec[r] + stepOverheadSec;
+      const end = (tiedSec > 0 && this.rankIsTied(r) ? meet + tiedSec : finish[r]) + tail;
+      if (end > step) {
+        step = end;
+        this.criticalRank = r;
+      }
+    }
+    return step;
   }
 
   /** True when tied parameters stand on pipeline rank r and on another one too. */
@@ -183,24 +216,32 @@ export class StageLoad {
       }
     }
     this.tied.place(c, this.rankDenseParameters);
-    if (train && c.zeroStage >= 2) this.shardEveryMicrobatch(c);
+    if (train && c.zeroStage >= 2) this.priceShards(c);
   }
 
   /**
    * ZeRO-3 gathers parameters before every forward and backward and reduces gradients after every backward; ZeRO-2
    * reduces gradients after every backward, because a rank keeps only its shard of the sum.
    */
-  private shardEveryMicrobatch(c: Candidate): void {
+  private priceShards(c: Candidate): void {
     const { network, layout, state } = this;
-    const { gradientsUnderBackward, gathersUnderForward } = this.problem.stack;
     const reduces = scattersEveryMicrobatch(c.zeroStage, this.microbatches);
     for (let v = 0; v < this.virtualStages; v++) {
-      const r = v % this.pp;
-      const route = layout.network[r];
+      const route = layout.network[v % this.pp];
       const dense = this.denseParameters[v];
       const expert = this.expertParameters[v];
-      const gather = c.zeroStage === 3 ? gatherSec(network, layout, state, dense, expert, route) : 0;
-      const reduce = reduces ? scatterSec(network, layout, state, dense, expert, route) : 0;
+      this.shardGatherSec[v] =
+        c.zeroStage === 3 ? gatherSec(network, layout, state, dense, expert, route) : 0;
+      this.shardReduceSec[v] = reduces ? scatterSec(network, layout, state, dense, expert, route) : 0;
+    }
+  }
+
+  /** Adds to the tasks what no compute hides of that traffic. */
+  private exposeShards(): void {
+    const { gradientsUnderBackward, gathersUnderForward } = this.problem.stack;
+    for (let v = 0; v < this.virtualStages; v++) {
+      const gather = this.shardGatherSec[v];
+      const reduce = this.shardReduceSec[v];
       const forward = Math.max(0, gather - gathersUnderForward * this.forwardSec[v]);
       // ZB-H1 gathers under the gradient of inputs and reduces under that of weights, which other schedules run as one.
       const weight = this.weightSec[v];
@@ -211,8 +252,6 @@ export class StageLoad {
       this.shardWeightSec[v] = late;
       this.shardForwardSec[v] = forward;
       this.shardBackwardSec[v] = backward;
-      this.shardGatherSec[v] = gather;
-      this.shardReduceSec[v] = reduce;
       this.forwardSec[v] += forward;
       this.backwardSec[v] += backward;
     }
@@ -220,7 +259,6 @@ export class StageLoad {
 
   private ranks(c: Candidate): void {
     const { pp, layout, state } = this;
-    const { gathersUnderForward } = this.problem.stack;
     const dp = dataParallel(c);
     const shardsExpert = expertShards(c);
     const scattered = scattersEveryMicrobatch(c.zeroStage, this.microbatches);
@@ -254,7 +292,6 @@ export class StageLoad {
           (this.problem.stack.optimizerPasses * owned * updateBytesPerParameter(state)) /
           (device.memoryBytesPerSec * device.memoryEfficiency);
       }
-      this.gatherExposedSec[r] = Math.max(0, this.gatherSec[r] - gathersUnderForward * this.forwardSec[r]);
     }
     this.tiedSec = this.tied.reduceSec(c, state, this.network, layout);
   }

@@ -1,0 +1,146 @@
+/**
+ * Worlds in which a plan may have to run: how far off the cost model is (one factor per cost term) and how fast each
+ * device is. All candidates of a search are priced in the same worlds (common random numbers), so that a difference
+ * between two plans is theirs and not the dice's.
+ *
+ * All factors are lognormal around 1, on times: 1.05 is 5 % slower. Those of the cost model are stratified (a Latin
+ * hypercube: every factor visits every n-th of its distribution once in n draws), which makes quantiles of few draws
+ * steadier; those of devices are independent. Device d of a world is as fast whatever the number of devices.
+ */
+import type { Candidate } from '../plan/types.js';
+import { dataParallel } from '../plan/candidate.js';
+import { Random } from '../util/random.js';
+import { normalQuantile } from './goodput.js';
+
+/** How uncertain times are: standard deviations of their logarithms. */
+export interface RobustNoise {
+  /** Of one device's kernels against another's of the same kind. */
+  readonly device: number;
+  /** Of the cost model: kernels of the matrix units, kernels bound by memory, host time. */
+  readonly compute: number;
+  readonly memory: number;
+  readonly host: number;
+  /** Of traffic inside the innermost level, and on each of the others. */
+  readonly domain: number;
+  readonly network: number;
+}
+
+/** What a robust objective is. */
+export interface RobustSpec {
+  /** Share of the draws that may be slower, above 0 and below 1. */
+  readonly share: number;
+  readonly draws: number;
+  readonly seed: number;
+  readonly noise: RobustNoise;
+}
+
+/** Bytes of tables of slowest devices kept before they are forgotten. */
+const MOST_TABLE_BYTES = 64 * 2 ** 20;
+
+export class RobustDraws {
+  readonly count: number;
+  /** Per draw. */
+  readonly compute: Float64Array;
+  readonly memory: Float64Array;
+  readonly host: Float64Array;
+  /** [draw * levels + level]. */
+  readonly link: Float64Array;
+  /** Per draw: of all devices, the slowest and the fastest. */
+  readonly slowest: Float64Array;
+  readonly fastest: Float64Array;
+  /** [draw * devices + device]. */
+  private readonly device: Float32Array;
+  private readonly tables = new Map<number, Float32Array>();
+  private tableBytes = 0;
+
+  constructor(
+    spec: RobustSpec,
+    readonly levels: number,
+    private readonly devices: number,
+  ) {
+    const { draws, noise } = spec;
+    this.count = draws;
+    const random = new Random(spec.seed ^ 0x0b057);
+    const term = (sigma: number): Float64Array => stratified(draws, sigma, random.fork());
+    this.compute = term(noise.compute);
+    this.memory = term(noise.memory);
+    this.host = term(noise.host);
+    this.link = new Float64Array(draws * levels);
+    for (let l = 0; l < levels; l++)
+      term(l === 0 ? noise.domain : noise.network).forEach((x, w) => (this.link[w * levels + l] = x));
+    this.device = new Float32Array(draws * devices);
+    this.slowest = new Float64Array(draws);
+    this.fastest = new Float64Array(draws);
+    for (let w = 0; w < draws; w++) {
+      const own = random.fork();
+      let most = 0;
+      let least = Infinity;
+      for (let d = 0; d < devices; d++) {
+        const at = w * devices + d;
+        this.device[at] = noise.device === 0 ? 1 : Math.exp(noise.device * own.normal());
+        if (this.device[at] > most) most = this.device[at]!;
+        if (this.device[at] < least) least = this.device[at]!;
+      }
+      this.slowest[w] = most;
+      this.fastest[w] = least;
+    }
+  }
+
+  /** Factor of one device in one draw. */
+  deviceFactor(draw: number, device: number): number {
+    return this.device[draw * this.devices + device];
+  }
+
+  /**
+   * The slowest device of every group of replicas that runs in step, per pipeline rank: [(draw * groups + group) * pp +
+   * rank] with groups = dp / inStep. The same decisions give the same array.
+   *
+   * @param inStep neighbouring data-parallel replicas that wait for each other in every microbatch; divides dp
+   */
+  slowestOf(c: Candidate, inStep: number): Float32Array {
+    const inner = c.tp * c.cp;
+    const interleaved = c.axisOrder === 'tp-cp-pp-dp' ? 1 : 0;
+    const key = 2 * ((inner * 32768 + inStep) * 32768 + c.pp) + interleaved;
+    let table = this.tables.get(key);
+    if (table !== undefined) return table;
+    table = this.findSlowest(c, inner, inStep);
+    this.tableBytes += table.byteLength;
+    if (this.tableBytes > MOST_TABLE_BYTES) {
+      this.tables.clear();
+      this.tableBytes = table.byteLength;
+    }
+    this.tables.set(key, table);
+    return table;
+  }
+
+  private findSlowest(c: Candidate, inner: number, inStep: number): Float32Array {
+    const { device, devices, count } = this;
+    const { pp } = c;
+    const dp = dataParallel(c);
+    const groups = dp / inStep;
+    // Ranks from one replica to the next, and from one pipeline rank to the next.
+    const replicaStride = c.axisOrder === 'tp-cp-pp-dp' ? inner * pp : inner;
+    const rankStride = c.axisOrder === 'tp-cp-pp-dp' ? inner : inner * dp;
+    const table = new Float32Array(count * groups * pp);
+    for (let w = 0; w < count; w++)
+      for (let g = 0; g < groups; g++)
+        for (let r = 0; r < pp; r++) {
+          let most = 0;
+          for (let j = 0; j < inStep; j++) {
+            const from = w * devices + (g * inStep + j) * replicaStride + r * rankStride;
+            for (let d = from; d < from + inner; d++) if (device[d] > most) most = device[d]!;
+          }
+          table[(w * groups + g) * pp + r] = most;
+        }
+    return table;
+  }
+}
+
+/** One factor per draw, every draw from a stratum of its own, in random order. */
+function stratified(draws: number, sigma: number, random: Random): Float64Array {
+  const order = random.shuffle(Array.from({ length: draws }, (_, i) => i));
+  return Float64Array.from(order, (stratum) => {
+    const p = (stratum + random.next()) / draws;
+    return sigma === 0 ? 1 : Math.exp(sigma * normalQuantile(Math.min(Math.max(p, 1e-12), 1 - 1e-12)));
+  });
+}
