@@ -1,7 +1,7 @@
 /** Expected time to train with failures, checkpoints, stragglers and spares: `--mtbf`. */
 import type { Plan } from '../plan/types.js';
 import { goodputOf } from '../simulate/goodput.js';
-import type { Goodput, Reliability } from '../simulate/goodput.js';
+import type { Goodput, JobSize, Reliability } from '../simulate/goodput.js';
 import { PartitionError, oneLine } from '../util/errors.js';
 import { formatPercent, formatSeconds } from '../util/format.js';
 import type { ProblemOptions } from './problem.js';
@@ -24,6 +24,7 @@ const DEFAULTS: GoodputRequest = {
   spareHosts: 0,
   repairSec: 0,
   stragglerShare: 0,
+  failureShape: 1,
   steps: 100_000,
 };
 
@@ -35,28 +36,56 @@ const KEYS: Readonly<Record<string, keyof GoodputRequest>> = {
   repair: 'repairSec',
   spares: 'spareHosts',
   stragglers: 'stragglerShare',
+  shape: 'failureShape',
   steps: 'steps',
 };
 const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+const MOST_SPARES = 1e6;
+/** Weibull shapes beyond these are of no failures that anyone has seen. */
+const SHAPES = { least: 0.2, most: 10 };
+
+/** What a term's number counts. */
+function kindOf(key: keyof GoodputRequest): 'time' | 'share' | 'shape' | 'count' {
+  if (key.endsWith('Sec')) return 'time';
+  if (key === 'stragglerShare') return 'share';
+  return key === 'failureShape' ? 'shape' : 'count';
+}
+
+/** `90s`, `5m`, `1.5h`, `30d` as seconds; null for anything else. */
+export function durationSec(text: string): number | null {
+  const match = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text.trim());
+  const timeSec = match === null ? NaN : Number(match[1]) * UNITS[match[2]];
+  return Number.isFinite(timeSec) ? timeSec : null;
+}
 
 /** `device=50000h,checkpoint=90s,spares=2`. @throws PartitionError usage naming the term */
 export function parseMtbf(text: string): GoodputRequest {
   const found: Record<string, number> = {};
   for (const term of text.split(',').map((t) => t.trim())) {
     const [name, value = ''] = term.includes('=') ? term.split('=', 2) : ['device', term];
-    const key = KEYS[name];
-    const match = /^(\d+(?:\.\d+)?)([smhd%]?)$/.exec(value.trim());
-    if (key === undefined || match === null) throw badTerm(term);
-    const [, amount, unit] = match;
-    const isTime = key.endsWith('Sec');
-    const isShare = key === 'stragglerShare';
-    if (isTime !== unit in UNITS || isShare !== (unit === '%')) throw badTerm(term);
-    const number = Number(amount) * (isTime ? UNITS[unit] : isShare ? 0.01 : 1);
-    const least = key.endsWith('MtbfSec') || key === 'steps' ? Number.MIN_VALUE : 0;
-    if (!(number >= least) || (!isTime && !isShare && !Number.isSafeInteger(number))) throw badTerm(term);
+    const key = Object.hasOwn(KEYS, name) ? KEYS[name] : undefined;
+    const number = key === undefined ? null : valueOf(key, value.trim());
+    if (key === undefined || number === null) throw badTerm(term);
     found[key] = number;
   }
   return { ...DEFAULTS, ...found };
+}
+
+function valueOf(key: keyof GoodputRequest, value: string): number | null {
+  const kind = kindOf(key);
+  if (kind === 'time') {
+    const timeSec = durationSec(value);
+    // A checkpoint may take no time; between failures there is some.
+    return timeSec === 0 && key.endsWith('MtbfSec') ? null : timeSec;
+  }
+  const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(value);
+  if (match === null || (kind === 'share') !== (match[2] === '%')) return null;
+  const number = Number(match[1]);
+  if (kind === 'share') return number / 100;
+  if (kind === 'shape') return number >= SHAPES.least && number <= SHAPES.most ? number : null;
+  const least = key === 'steps' ? 1 : 0;
+  const most = key === 'spareHosts' ? MOST_SPARES : Number.MAX_SAFE_INTEGER;
+  return Number.isSafeInteger(number) && number >= least && number <= most ? number : null;
 }
 
 function badTerm(term: string): PartitionError {
@@ -64,8 +93,28 @@ function badTerm(term: string): PartitionError {
     'usage',
     `expected terms such as device=50000h, found ${oneLine(term, 60) || 'nothing'}`,
     '--mtbf',
-    'device, host, checkpoint, restart and repair take s, m, h or d; spares and steps whole numbers; stragglers %',
+    'device, host, checkpoint, restart and repair take s, m, h or d; spares and steps whole numbers; stragglers %; shape 0.2 to 10',
   );
+}
+
+/** The job of a plan: what `goodputOf` asks of it. */
+export function jobOf(
+  plan: Plan,
+  { steps }: Pick<GoodputRequest, 'steps'>,
+  options: Pick<ProblemOptions, 'cluster' | 'calibration'>,
+): JobSize {
+  const { devices } = plan.cluster;
+  return {
+    devices,
+    hosts: hostsOf({ ...options, devices }),
+    stepTimeSec: plan.prediction.stepTimeSec,
+    steps,
+  };
+}
+
+/** Hosts of a cluster with so many devices. */
+export function hostsOf(options: Pick<ProblemOptions, 'cluster' | 'calibration' | 'devices'>): number {
+  return clusterOf(options).groups.reduce((sum, group) => sum + group.hosts, 0);
 }
 
 /** The plan's job under these failures. */
@@ -74,21 +123,39 @@ export function planGoodput(
   request: GoodputRequest,
   options: Pick<ProblemOptions, 'cluster' | 'calibration'>,
 ): GoodputFacts {
-  const { devices } = plan.cluster;
-  const cluster = clusterOf({ ...options, devices });
-  const hosts = cluster.groups.reduce((sum, group) => sum + group.hosts, 0);
-  const job = { devices, hosts, stepTimeSec: plan.prediction.stepTimeSec, steps: request.steps };
+  return goodputFacts(request, jobOf(plan, request, options));
+}
+
+/** A job under these failures, infinite figures as null. */
+export function goodputFacts(request: GoodputRequest, job: JobSize): GoodputFacts {
   const entries = Object.entries(goodputOf(request, job)).map(
     ([k, v]: [string, number]): [string, number | null] => [k, Number.isFinite(v) ? v : null],
   );
   return { steps: request.steps, ...Object.fromEntries(entries) } as GoodputFacts;
 }
 
-/** Two lines for people. */
+/** Days as people read them; a job that practically never ends has none. */
+export function formatDays(timeSec: number | null): string {
+  if (timeSec === null || timeSec > NEVER_SEC) return 'never';
+  return `${(timeSec / UNITS['d']).toPrecision(4)} days`;
+}
+
+/** A thousand years. */
+const NEVER_SEC = 1000 * 365 * 86_400;
+
+/** Three lines for people. */
 export function goodputText(f: GoodputFacts): string {
-  const days = (sec: number | null): string => (sec === null ? '-' : `${(sec / 86_400).toPrecision(4)} days`);
+  const steps = `${f.steps} steps`;
+  if (f.mtbfSec === null)
+    return `goodput     ${formatPercent(f.goodput ?? 0)}: ${steps} in ${formatDays(f.expectedSec)}; nothing fails`;
+  const share = (timeSec: number | null): string =>
+    timeSec === null || f.expectedSec === null ? '-' : formatPercent(timeSec / f.expectedSec);
+  const ends = formatDays(f.expectedSec);
+  const failures = f.expectedFailures === null ? 'no end of' : f.expectedFailures.toPrecision(3);
+  const often = `${failures} failures, one every ${formatSeconds(f.mtbfSec)}`;
   return [
-    `goodput     ${formatPercent(f.goodput ?? 0)}: ${f.steps} steps in ${days(f.expectedSec)} expected, ${(f.expectedFailures ?? 0).toPrecision(3)} failures, one every ${f.mtbfSec === null ? 'never' : formatSeconds(f.mtbfSec)}`,
-    `checkpoint  every ${f.intervalSec === null ? 'never' : formatSeconds(f.intervalSec)} (Young's rule ${f.youngIntervalSec === null ? 'never' : formatSeconds(f.youngIntervalSec)}); waiting for repairs ${formatPercent(f.waitingShare ?? 0)}`,
+    `goodput     ${formatPercent(f.goodput ?? 0)}: ${steps} ${ends === 'never' ? 'are never done' : `in ${ends} expected`}, ${often}`,
+    `checkpoint  ${f.intervalSec === null ? 'none pays' : `every ${formatSeconds(f.intervalSec)}`} (Young's rule ${formatSeconds(f.youngIntervalSec ?? Infinity)})`,
+    `lost        checkpoints ${share(f.checkpointingSec)}, work done again ${share(f.lostSec)}, restarts ${share(f.restartingSec)}, waiting for repairs ${share(f.waitingSec)}`,
   ].join('\n');
 }

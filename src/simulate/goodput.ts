@@ -1,16 +1,15 @@
 /**
  * Goodput: how long a job takes when things fail. Failures come at a constant rate (exponential times between them);
- * the job writes a checkpoint after every `intervalSec` of work and starts again from the last one.
+ * the job writes a checkpoint after every `intervalSec` of work but the last, and starts again from the last one written.
  *
- * With M the job's mean time between failures, C the time of a checkpoint, R of a restart and t the interval, each stretch
- * of t seconds of work takes in expectation (Daly 2006, eq. 13)
+ * With M the job's mean time between failures and R the time of a restart, which may fail itself, a stretch of x seconds
+ * that must pass without a failure takes in expectation (Daly 2006, eq. 13)
  *
- *     M exp(R / M) (exp((t + C) / M) - 1)
+ *     M exp(R / M) (exp(x / M) - 1)
  *
- * and the best t solves  exp(-(t + C) / M) = 1 - t / M.  Young (1974) takes t = sqrt(2 C M), its limit for C << M.
+ * A job of n stretches has n - 1 of x = t + C, interval and checkpoint, and a last one without a checkpoint. Where n is
+ * large the best t solves  exp(-(t + C) / M) = 1 - t / M.  Young (1974) takes t = sqrt(2 C M), its limit for C << M.
  */
-import type { Random } from '../util/random.js';
-
 /** How often things fail and what that costs; seconds. */
 export interface Reliability {
   /** Mean time between failures of one device, and of one host beside its devices; Infinity = never. */
@@ -26,6 +25,11 @@ export interface Reliability {
   readonly repairSec: number;
   /** Relative standard deviation of a device's time for the same work from step to step; a step waits for the slowest. */
   readonly stragglerShare: number;
+  /**
+   * Weibull shape of the times between the job's failures; 1: exponential. Below 1 they come in bursts: Schroeder and
+   * Gibson (2006) fit 0.7 to 0.8 to those of whole systems. Only the simulation reads it: the expectations are for 1.
+   */
+  readonly failureShape: number;
 }
 
 export interface JobSize {
@@ -51,6 +55,11 @@ export interface Goodput {
   readonly expectedFailures: number;
   /** Share of the time in which the job waits for a repair, because no spare is left. */
   readonly waitingShare: number;
+  /** Parts of `expectedSec` beside `workSec`: checkpoints that held, work done for nothing, restarts, waits. */
+  readonly checkpointingSec: number;
+  readonly lostSec: number;
+  readonly restartingSec: number;
+  readonly waitingSec: number;
 }
 
 /** Mean time between failures of the whole job, seconds. */
@@ -79,20 +88,79 @@ export function bestIntervalSec(checkpointSec: number, mtbfSec: number): number 
   return 0.5 * (low + high);
 }
 
-/** Expected seconds of a job of `workSec` that checkpoints after every `intervalSec` of work (Daly 2006). */
-export function expectedTimeSec(
+/** Where the time of a job goes while its hosts are there, in expectation; seconds. */
+export interface RunningTime {
+  readonly checkpointingSec: number;
+  readonly lostSec: number;
+  readonly restartingSec: number;
+  /** All of it, work included. */
+  readonly totalSec: number;
+}
+
+/** Stretches of work between checkpoints, the last one shorter or equal. */
+export function stretchesOf(workSec: number, intervalSec: number): number {
+  // A job cut into n equal intervals has n of them, whatever the division rounds to.
+  return Math.max(1, Math.ceil(workSec / intervalSec - 1e-9));
+}
+
+/** A job of `workSec` that checkpoints after every `intervalSec` of work; waits for hosts not counted (Daly 2006). */
+export function runningTime(
   workSec: number,
   intervalSec: number,
   { checkpointSec, restartSec }: Pick<Reliability, 'checkpointSec' | 'restartSec'>,
   mtbfSec: number,
-): number {
-  if (workSec === 0) return 0;
-  if (mtbfSec === Infinity)
-    return intervalSec >= workSec ? workSec : workSec * (1 + checkpointSec / intervalSec);
+): RunningTime {
+  if (workSec === 0) return { checkpointingSec: 0, lostSec: 0, restartingSec: 0, totalSec: 0 };
+  const checkpoints = stretchesOf(workSec, intervalSec) - 1;
+  const checkpointingSec = checkpoints * checkpointSec;
+  const straightSec = workSec + checkpointingSec;
+  if (mtbfSec === Infinity) return { checkpointingSec, lostSec: 0, restartingSec: 0, totalSec: straightSec };
   const interval = Math.min(intervalSec, workSec);
-  const each = mtbfSec * Math.exp(restartSec / mtbfSec) * Math.expm1((interval + checkpointSec) / mtbfSec);
-  return (workSec / interval) * each;
+  const last = workSec - checkpoints * interval;
+  const failures =
+    checkpoints * Math.expm1((interval + checkpointSec) / mtbfSec) + Math.expm1(last / mtbfSec);
+  const triedSec = mtbfSec * failures;
+  const restartingSec = triedSec * Math.expm1(restartSec / mtbfSec);
+  return {
+    checkpointingSec,
+    lostSec: Math.max(0, triedSec - straightSec),
+    restartingSec,
+    totalSec: triedSec + restartingSec,
+  };
 }
+
+/** Expected seconds of a job that has all its hosts. */
+export function expectedTimeSec(...job: Parameters<typeof runningTime>): number {
+  return runningTime(...job).totalSec;
+}
+
+/**
+ * The interval that a job of `workSec` is best cut by: equal stretches, near `bestIntervalSec` where there are many, of a
+ * step at least; Infinity where no checkpoint pays.
+ */
+export function jobIntervalSec(
+  workSec: number,
+  stepTimeSec: number,
+  costs: Pick<Reliability, 'checkpointSec' | 'restartSec'>,
+  mtbfSec: number,
+): number {
+  const steady = Math.max(bestIntervalSec(costs.checkpointSec, mtbfSec), stepTimeSec);
+  const about = Math.floor(workSec / steady);
+  if (about > MANY_STRETCHES) return steady;
+  let best = Infinity;
+  let bestSec = expectedTimeSec(workSec, Infinity, costs, mtbfSec);
+  for (let stretches = Math.max(2, about - 1); stretches <= about + 2; stretches++) {
+    const interval = workSec / stretches;
+    const timeSec = expectedTimeSec(workSec, interval, costs, mtbfSec);
+    if (timeSec >= bestSec || interval < stepTimeSec) continue;
+    best = interval;
+    bestSec = timeSec;
+  }
+  return best;
+}
+
+/** With more stretches the last one is of no matter. */
+const MANY_STRETCHES = 1000;
 
 /**
  * By how much steps lengthen when each waits for the slowest of n devices whose times vary by `share` around their mean:
@@ -129,30 +197,28 @@ export function normalQuantile(p: number): number {
 }
 
 /**
- * Share of the time in which more hosts are under repair than there are spares: repairs form an M/G/infinity queue, so
- * their number is Poisson with mean repair time over mean time between failures.
+ * Share of the time in which the job waits, because more hosts are under repair than there are spares. While it waits
+ * nothing fails, so repairs are a queue of spares + 1 places that turns arrivals away when it is full: Erlang's B formula,
+ * which holds whatever the repair times look like.
  */
 export function waitingShare(mtbfSec: number, repairSec: number, spareHosts: number): number {
   if (mtbfSec === Infinity || repairSec === 0) return 0;
-  const mean = repairSec / mtbfSec;
-  let term = Math.exp(-mean);
-  let most = term;
-  for (let k = 1; k <= spareHosts; k++) {
-    term *= mean / k;
-    most += term;
-  }
-  return Math.max(0, 1 - most);
+  const load = repairSec / mtbfSec;
+  let blocked = 1;
+  for (let places = 1; places <= spareHosts + 1; places++)
+    blocked = (load * blocked) / (places + load * blocked);
+  return blocked;
 }
 
-/** What a job is expected to take, at the best checkpoint interval. */
-export function goodputOf(r: Reliability, job: JobSize): Goodput {
+/** What a job is expected to take, at the best checkpoint interval or at a given one. */
+export function goodputOf(r: Reliability, job: JobSize, intervalSec?: number): Goodput {
   const mtbfSec = jobMtbfSec(r, job.devices, job.hosts);
   const slower = stragglerFactor(r.stragglerShare, job.devices);
   const workSec = job.steps * job.stepTimeSec * slower;
-  const interval = bestIntervalSec(r.checkpointSec, mtbfSec);
-  const running = expectedTimeSec(workSec, interval, r, mtbfSec);
+  const interval = intervalSec ?? jobIntervalSec(workSec, job.stepTimeSec * slower, r, mtbfSec);
+  const { totalSec, ...parts } = runningTime(workSec, interval, r, mtbfSec);
   const waiting = waitingShare(mtbfSec, r.repairSec, r.spareHosts);
-  const expectedSec = running / (1 - waiting);
+  const expectedSec = totalSec / (1 - waiting);
   return {
     mtbfSec,
     stragglerFactor: slower,
@@ -161,49 +227,9 @@ export function goodputOf(r: Reliability, job: JobSize): Goodput {
     goodput: (job.steps * job.stepTimeSec) / expectedSec,
     workSec,
     expectedSec,
-    expectedFailures: mtbfSec === Infinity ? 0 : running / mtbfSec,
+    expectedFailures: mtbfSec === Infinity ? 0 : totalSec / mtbfSec,
     waitingShare: waiting,
+    ...parts,
+    waitingSec: expectedSec - totalSec,
   };
-}
-
-/**
- * One run of a job, failure by failure: work, checkpoints, lost work, restarts that may fail themselves, and waits for
- * repairs when no spare host is left. Time moves on every failure only. Seconds until the work is done.
- */
-export function simulateJob(
-  r: Reliability,
-  job: JobSize & { readonly workSec: number; readonly intervalSec: number },
-  random: Random,
-): number {
-  const mtbfSec = jobMtbfSec(r, job.devices, job.hosts);
-  const next = (): number => (mtbfSec === Infinity ? Infinity : -mtbfSec * Math.log(1 - random.next()));
-  const interval = Math.min(job.intervalSec, job.workSec);
-  const stretch = interval + r.checkpointSec;
-  const back: number[] = [];
-  let time = 0;
-  let left = job.workSec;
-  while (left > 0) {
-    let until = next();
-    // Whole stretches before the failure, and the rest of the job where it comes first.
-    const whole = Math.floor(until / stretch);
-    const needed = Math.ceil(left / interval);
-    if (whole >= needed)
-      return time + (needed - 1) * stretch + (left - (needed - 1) * interval) + r.checkpointSec;
-    left -= whole * interval;
-    time += until;
-    time = waitForHost(back, time, r);
-    // The restart begins again when it fails.
-    for (until = next(); until < r.restartSec; until = next()) time = waitForHost(back, time + until, r);
-    time += r.restartSec;
-  }
-  return time;
-}
-
-/** A failed host goes to repair; the job waits for one to come back where no spare is left. @returns when it goes on */
-function waitForHost(back: number[], time: number, { spareHosts, repairSec }: Reliability): number {
-  if (repairSec === 0) return time;
-  back.push(time + repairSec);
-  while (back.length > 0 && back[0] <= time) back.shift();
-  if (back.length <= spareHosts) return time;
-  return back[back.length - 1 - spareHosts];
 }

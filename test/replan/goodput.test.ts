@@ -4,12 +4,17 @@ import {
   bestIntervalSec,
   expectedTimeSec,
   goodputOf,
-  simulateJob,
+  jobIntervalSec,
+  jobMtbfSec,
+  runningTime,
   stragglerFactor,
   waitingShare,
   youngIntervalSec,
 } from '../../src/simulate/goodput.js';
 import type { Reliability } from '../../src/simulate/goodput.js';
+import { simulatedIntervalSec } from '../../src/simulate/goodputSearch.js';
+import { sampleTimes } from '../../src/simulate/risk.js';
+import type { TimeSample } from '../../src/simulate/risk.js';
 import { Random } from '../../src/util/random.js';
 import { mean } from '../../src/util/stats.js';
 
@@ -21,43 +26,84 @@ const RELIABILITY: Reliability = {
   spareHosts: 0,
   repairSec: 0,
   stragglerShare: 0,
+  failureShape: 1,
 };
 const JOB = { devices: 1000, hosts: 125, stepTimeSec: 1, steps: 2_000_000 };
 const MTBF_SEC = 20_000;
 
-/** Mean time of jobs with this interval, on the same failures for every interval. */
-function simulated(intervalSec: number, runs: number, r = RELIABILITY): number {
-  return mean(
-    Array.from({ length: runs }, (_, i) =>
-      simulateJob(r, { ...JOB, workSec: JOB.steps, intervalSec }, new Random(i + 1)),
-    ),
+/** Mean time of jobs with this interval, on the same failures for every interval, and its standard error. */
+function simulated(intervalSec: number, r = RELIABILITY): TimeSample {
+  const mtbfSec = jobMtbfSec(r, JOB.devices, JOB.hosts);
+  return sampleTimes(
+    { ...r, mtbfSec, intervalSec, workSec: JOB.steps, expectedFailures: 500 },
+    3,
+    null,
+    4000,
   );
 }
 
 describe('goodput', () => {
-  it('the expected time is that of the simulation within 1 %', () => {
-    for (const interval of [600, 2000, 6000]) {
-      const expected = expectedTimeSec(JOB.steps, interval, RELIABILITY, MTBF_SEC);
-      expect(simulated(interval, 60) / expected, `interval ${interval}`).to.be.within(0.99, 1.01);
+  it('the expected time is the mean of simulated jobs within its standard error, on good and bad terms', () => {
+    for (const [intervalSec, checkpointSec, restartSec, mtbfSec] of [
+      [600, 120, 300, 20_000],
+      [2000, 120, 300, 20_000],
+      [6100, 120, 300, 20_000],
+      [777_777, 120, 300, 2_000_000],
+      [900, 1000, 3000, 3000],
+      [400, 40, 0, 500],
+    ]) {
+      const r = { ...RELIABILITY, checkpointSec, restartSec, deviceMtbfSec: 1000 * mtbfSec };
+      const { meanSec, meanErrorSec, meanFailures } = simulated(intervalSec, r);
+      const { totalSec } = runningTime(JOB.steps, intervalSec, r, mtbfSec);
+      expect(totalSec).to.equal(expectedTimeSec(JOB.steps, intervalSec, r, mtbfSec));
+      const where = `interval ${intervalSec}, failures every ${mtbfSec}`;
+      expect(Math.abs(meanSec - totalSec), where).to.be.below(4 * meanErrorSec);
+      expect(meanErrorSec / totalSec, where).to.be.below(0.005);
+      expect(meanFailures / (totalSec / mtbfSec), where).to.be.within(0.95, 1.05);
     }
   });
 
-  for (const [checkpointSec, mtbfSec] of [
-    [120, 20_000],
-    [600, 20_000],
-    [30, 5_000],
+  it('time goes where the parts say, and all of it', () => {
+    const g = goodputOf({ ...RELIABILITY, repairSec: 50_000, spareHosts: 3, stragglerShare: 0.01 }, JOB);
+    const { workSec, checkpointingSec, lostSec, restartingSec, waitingSec } = g;
+    expect(workSec + checkpointingSec + lostSec + restartingSec + waitingSec).to.be.closeTo(
+      g.expectedSec,
+      1e-6 * g.expectedSec,
+    );
+    // A restart takes its 300 s, and a little more where it fails itself.
+    expect(restartingSec / g.expectedFailures).to.be.within(295, 300);
+    expect(lostSec / g.expectedFailures).to.be.within(0.4 * g.intervalSec, 0.6 * g.intervalSec);
+  });
+
+  for (const [checkpointSec, mtbfSec, restartSec] of [
+    [120, 20_000, 300],
+    [30, 5_000, 0],
+    [1000, 10_000, 10_000],
+    [6000, 10_000, 1000],
+    [30_000, 10_000, 0],
   ])
     it(`the best interval for ${checkpointSec} s checkpoints and failures every ${mtbfSec} s is the simulation's within 5 %`, () => {
-      const r = { ...RELIABILITY, checkpointSec, deviceMtbfSec: 1000 * mtbfSec };
       const best = bestIntervalSec(checkpointSec, mtbfSec);
-      // A parabola through simulated times at intervals around, in the logarithm: its lowest point.
-      const points = [-0.8, -0.6, -0.4, -0.2, 0, 0.2, 0.4, 0.6, 0.8].map((x) => ({
-        x,
-        y: simulated(best * Math.exp(x), 120, r),
-      }));
-      const lowest = lowestOfCubic(points);
-      expect(Math.abs(Math.exp(lowest) - 1), `best ${best.toFixed(0)} s, off by ${lowest}`).to.be.below(0.05);
+      const setting = { checkpointSec, mtbfSec, restartSec, spareHosts: 0, repairSec: 0, failureShape: 1 };
+      const found = simulatedIntervalSec(setting, 5);
+      expect(found / best, `best ${best.toFixed(0)} s, simulated ${found.toFixed(0)} s`).to.be.within(
+        0.95,
+        1.05,
+      );
     });
+
+  it('a short job is cut into whole stretches, and not at all where a checkpoint does not pay', () => {
+    const costs = { checkpointSec: 100, restartSec: 300 };
+    const time = (interval: number): number => expectedTimeSec(5000, interval, costs, 10_000);
+    const best = jobIntervalSec(5000, 1, costs, 10_000);
+    expect(5000 / best).to.be.closeTo(4, 1e-9);
+    for (let i = 100; i <= 5000; i += 10) expect(time(i), `interval ${i}`).to.be.at.least(time(best) - 1e-6);
+    expect(jobIntervalSec(1000, 1, costs, 10_000)).to.equal(Infinity);
+    expect(jobIntervalSec(5000, 2500, costs, 10_000)).to.equal(2500);
+    // Checkpoints that cost nothing are written after every step.
+    expect(jobIntervalSec(1e6, 7, { checkpointSec: 0, restartSec: 300 }, 10_000)).to.equal(7);
+    expect(goodputOf({ ...RELIABILITY, checkpointSec: 0 }, JOB).intervalSec).to.equal(1);
+  });
 
   it("Young's rule is the limit for short checkpoints, and the exact interval is the root of its equation", () => {
     expect(bestIntervalSec(1, 1e6) / youngIntervalSec(1, 1e6)).to.be.within(0.999, 1.001);
@@ -85,45 +131,32 @@ describe('goodput', () => {
     expect(stragglerFactor(0, 1000)).to.equal(1);
   });
 
-  it('spares shorten the wait for repairs, as the simulation has it', () => {
+  it('the share of time spent waiting for repairs is the simulated one, whatever the spares', () => {
     expect(waitingShare(20_000, 0, 0)).to.equal(0);
-    expect(waitingShare(20_000, 10_000, 2)).to.be.below(waitingShare(20_000, 10_000, 0));
-    const r = { ...RELIABILITY, repairSec: 20_000, spareHosts: 3 };
-    const without = simulated(2000, 20);
-    const spared = simulated(2000, 20, r);
-    const bare = simulated(2000, 20, { ...r, spareHosts: 0 });
-    expect(spared).to.be.below(bare);
-    expect(spared / without).to.be.below(1.05);
+    expect(waitingShare(Infinity, 1e5, 0)).to.equal(0);
+    // Without spares every failure is waited out.
+    expect(waitingShare(20_000, 10_000, 0)).to.be.closeTo(1 / 3, 1e-12);
+    let before = 1;
+    for (const spareHosts of [0, 1, 2, 5]) {
+      const r = { ...RELIABILITY, repairSec: 30_000, spareHosts };
+      const share = waitingShare(MTBF_SEC, r.repairSec, spareHosts);
+      expect(share).to.be.below(before);
+      before = share;
+      const { totalSec } = runningTime(JOB.steps, 2000, r, MTBF_SEC);
+      // All hosts are whole at the start, so that a job waits a little less than it would later.
+      expect(simulated(2000, r).meanSec / (totalSec / (1 - share)), `${spareHosts} spares`).to.be.within(
+        0.985,
+        1.002,
+      );
+    }
   });
 
   it('without failures a job takes its steps and its checkpoints none', () => {
     const g = goodputOf({ ...RELIABILITY, deviceMtbfSec: Infinity }, JOB);
     expect(g).to.include({ mtbfSec: Infinity, goodput: 1, expectedSec: JOB.steps, expectedFailures: 0 });
+    expect(simulated(Infinity, { ...RELIABILITY, deviceMtbfSec: Infinity }).meanSec).to.equal(JOB.steps);
     const failing = goodputOf(RELIABILITY, JOB);
     expect(failing.goodput).to.be.within(0.8, 0.95);
     expect(failing.expectedFailures).to.be.closeTo(failing.expectedSec / MTBF_SEC, 1e-6);
   });
 });
-
-/** Least-squares cubic through the points; where it is lowest near 0. */
-function lowestOfCubic(points: readonly { readonly x: number; readonly y: number }[]): number {
-  const size = 4;
-  const a = Array.from({ length: size }, () => new Float64Array(size + 1));
-  for (const { x, y } of points)
-    for (let i = 0; i < size; i++) {
-      for (let j = 0; j < size; j++) a[i][j] += x ** (i + j);
-      a[i][size] += y * x ** i;
-    }
-  for (let i = 0; i < size; i++)
-    for (let k = 0; k < size; k++) {
-      if (k === i) continue;
-      const f = a[k][i] / a[i][i];
-      for (let j = i; j <= size; j++) a[k][j] -= f * a[i][j];
-    }
-  const c = a.map((row, i) => row[size] / row[i]);
-  let best = 0;
-  for (let x = -0.5; x <= 0.5; x += 1e-4)
-    if (c[1] * x + c[2] * x ** 2 + c[3] * x ** 3 < c[1] * best + c[2] * best ** 2 + c[3] * best ** 3)
-      best = x;
-  return best;
-}
