@@ -12,17 +12,14 @@
  * - Data-parallel replicas are pipelines of their own that meet at the end of the step; the slowest counts. Which it is,
  *   a sum says (each rank's microbatch once, the widest M - 1 times more); that replica alone is timed in full.
  */
-import { KERNEL_KINDS } from '../cost/types.js';
-import type { KernelKind } from '../cost/types.js';
 import { dataParallel } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import { scattersEveryMicrobatch } from './dataTraffic.js';
 import { Estimator } from './estimate.js';
-import type { Span } from './layout.js';
 import type { StageLoad } from './load.js';
+import { KernelMixes, RANK_COLUMNS, STAGE_COLUMNS, columns, outermost, reach } from './robustColumns.js';
 import { RobustDraws } from './robustDraws.js';
-import type { RobustSpec } from './robustDraws.js';
-import type { TableView } from './table.js';
+import type { RobustSpec, SlowReplicas } from './robustDraws.js';
 import type { Estimate, PlanProblem, Simulator } from './types.js';
 
 /** Step times of one plan over the draws, seconds. */
@@ -34,55 +31,37 @@ export interface RobustTimes {
   readonly draws: Float64Array;
 }
 
-const MATRIX_KINDS: readonly KernelKind[] = ['gemm', 'groupedGemm', 'attention', 'conv'];
-
-/** Prefix sums over segments of kernel seconds on the matrix units, waiting for the host, and all. */
-interface KernelMix {
-  readonly matrixSec: Float64Array;
-  readonly hostSec: Float64Array;
-  readonly allSec: Float64Array;
-}
-
-/** Columns per virtual stage: seconds of one microbatch, and shares. */
-const STAGE_COLUMNS = [
-  'forward',
-  'backward',
-  'weight',
-  'forwardTraffic',
-  'backwardTraffic',
-  'matrixShare',
-  'memoryShare',
-  'hostShare',
-  'tpShare',
-  'cpShare',
-  'epShare',
-  'transfer',
-  'gather',
-  'reduce',
-] as const;
-type StageColumns = Record<(typeof STAGE_COLUMNS)[number], Float64Array>;
-
-const stageColumns = (size: number): StageColumns =>
-  Object.fromEntries(STAGE_COLUMNS.map((name) => [name, new Float64Array(size)])) as StageColumns;
+/** Draws on each side of the quantile that are timed in full. */
+const REACH = 4;
 
 export class RobustSimulator implements Simulator {
   /** What the objective is at least of a nominal bound; see `boundShareOf`. */
   readonly boundShare: number;
+  readonly draws: RobustDraws;
   private readonly nominal: Estimator;
   private readonly load: StageLoad;
-  private readonly draws: RobustDraws;
-  private readonly mixes = new WeakMap<TableView, KernelMix>();
+  private readonly mixes: KernelMixes;
   private readonly timesSec: Float64Array;
   private readonly sorted: Float64Array;
-  private stages = stageColumns(32);
-  // per pipeline rank
-  private reduceSec = new Float64Array(16);
-  private gatherSec = new Float64Array(16);
-  private optimizerSec = new Float64Array(16);
-  /** Seconds of a microbatch in the draw at hand: times the slowest device's factor, and whatever the devices. */
+  private stages = columns(STAGE_COLUMNS, 32);
+  private ranks = columns(RANK_COLUMNS, 16);
+  /** Per rank, in the draw at hand: seconds of a microbatch that its slowest device stretches, and others. */
   private deviceSec = new Float64Array(16);
   private fixedSec = new Float64Array(16);
   private tiedSec = 0;
+  /** Nominal seconds at the ends of the step and between stages, for the order of the draws. */
+  private roughTransferSec = 0;
+  private roughDataSec = 0;
+  /** Network levels of the traffic of each axis, between stages, of data-parallel sums and of ZeRO's shards. */
+  private tpLevel = 0;
+  private cpLevel = 0;
+  private epLevel = 0;
+  private pipeLevel = 0;
+  private dataLevel = 0;
+  private shardLevel = 0;
+  /** Replicas that may be the slowest (null: all ranks are one), and per draw which of them is taken for it. */
+  private slow: SlowReplicas | null = null;
+  private readonly slowRow: Int32Array;
 
   constructor(
     readonly problem: PlanProblem,
@@ -91,10 +70,12 @@ export class RobustSimulator implements Simulator {
   ) {
     this.nominal = new Estimator(problem, isFew);
     this.load = this.nominal.load;
+    this.mixes = new KernelMixes(problem.segmentation);
     this.draws = new RobustDraws(spec, problem.cluster.levels.length, problem.devices);
     this.boundShare = boundShareOf(this.draws, spec.share);
     this.timesSec = new Float64Array(spec.draws);
     this.sorted = new Float64Array(spec.draws);
+    this.slowRow = new Int32Array(spec.draws);
   }
 
   get evaluations(): number {
@@ -104,10 +85,9 @@ export class RobustSimulator implements Simulator {
   /** The estimate with the quantile as its step time; what follows from the step time follows, the rest stays nominal. */
   estimate(c: Candidate, out: Estimate): Estimate {
     this.nominal.estimate(c, out);
-    const nominalSec = out.stepTimeSec;
-    const step = this.timeDraws(c);
-    if (nominalSec === 0) return out;
-    const ratio = nominalSec / step;
+    if (out.stepTimeSec === 0) return out;
+    const step = this.quantileSec(c, out);
+    const ratio = out.stepTimeSec / step;
     out.stepTimeSec = step;
     out.tokensPerSec *= ratio;
     out.mfu *= ratio;
@@ -117,50 +97,79 @@ export class RobustSimulator implements Simulator {
     return out;
   }
 
-  /** Step times of a candidate over all draws. */
+  /** Step times of a candidate over all draws, each timed in full. */
   times(c: Candidate, out: Estimate): RobustTimes {
     this.nominal.estimate(c, out);
-    const nominalSec = out.stepTimeSec;
-    const stepTimeSec = this.timeDraws(c);
-    return { nominalSec, stepTimeSec, draws: this.timesSec.slice() };
-  }
-
-  /** Fills `timesSec`; the quantile asked for. */
-  private timeDraws(c: Candidate): number {
-    this.takeApart(c);
+    this.takeApart(c, out);
     const { timesSec, sorted } = this;
-    for (let w = 0; w < timesSec.length; w++) timesSec[w] = this.timeDraw(c, w);
+    for (let w = 0; w < timesSec.length; w++) {
+      this.roughSec(w);
+      timesSec[w] = this.timeDraw(c, w);
+    }
     sorted.set(timesSec);
     sorted.sort();
-    return quantileOf(sorted, 1 - this.spec.share);
+    const stepTimeSec = between(sorted, (sorted.length - 1) * (1 - this.spec.share));
+    return { nominalSec: out.stepTimeSec, stepTimeSec, draws: timesSec.slice() };
+  }
+
+  /**
+   * The quantile asked for. Draws are put in order by a sum (`roughSec`); only those next to the quantile are timed in full,
+   * the others count as slower or faster.
+   */
+  private quantileSec(c: Candidate, estimate: Estimate): number {
+    const { timesSec, sorted } = this;
+    const count = timesSec.length;
+    this.takeApart(c, estimate);
+    for (let w = 0; w < count; w++) timesSec[w] = this.roughSec(w);
+    sorted.set(timesSec);
+    sorted.sort();
+    const at = (count - 1) * (1 - this.spec.share);
+    const least = sorted[Math.max(0, Math.floor(at) - REACH)];
+    const most = sorted[Math.min(count - 1, Math.ceil(at) + REACH)];
+    let faster = 0;
+    let near = 0;
+    for (let w = 0; w < count; w++)
+      if (timesSec[w] < least) faster++;
+      else if (timesSec[w] <= most) sorted[near++] = this.timeDraw(c, w);
+    const timed = sorted.subarray(0, near);
+    timed.sort();
+    return between(timed, at - faster);
   }
 
   /** Nominal columns of the candidate that `nominal` was filled with. */
-  private takeApart(c: Candidate): void {
-    const { load } = this;
-    const { pp, virtualStages } = load;
+  private takeApart(c: Candidate, estimate: Estimate): void {
+    const { load, problem } = this;
+    const { pp, virtualStages, layout } = load;
     this.reserve(pp, virtualStages);
-    const s = this.stages;
-    const hostSec = this.problem.stack.microbatchOverheadSec / (this.problem.phase === 'train' ? 2 : 1);
+    const { stages: s, ranks } = this;
+    for (let r = 0; r < pp; r++) {
+      ranks.matrix[r] = ranks.memory[r] = ranks.host[r] = 0;
+      ranks.tp[r] = ranks.cp[r] = ranks.ep[r] = ranks.shards[r] = 0;
+      ranks.reduce[r] = load.reduceSec[r]!;
+      ranks.gather[r] = load.gatherSec[r]!;
+      ranks.optimizer[r] = load.optimizerSec[r]!;
+    }
+    const train = problem.phase === 'train';
+    const hostSec = problem.stack.microbatchOverheadSec / (train ? 2 : 1);
     for (let v = 0, r = -1; v < virtualStages; v++) {
       r = r + 1 === pp ? 0 : r + 1;
       const table = load.tableOf[r];
       const from = c.stageStart[v];
       const to = c.stageStart[v + 1];
-      const mix = this.mixOf(table);
+      const mix = this.mixes.of(table);
       const all = mix.allSec[to] - mix.allSec[from];
-      const matrix = mix.matrixSec[to] - mix.matrixSec[from];
-      const host = mix.hostSec[to] - mix.hostSec[from];
-      s.matrixShare[v] = all > 0 ? matrix / all : 0;
-      s.hostShare[v] = all > 0 ? host / all : 0;
-      s.memoryShare[v] = 1 - s.matrixShare[v] - s.hostShare[v];
+      const matrix = all > 0 ? (mix.matrixSec[to] - mix.matrixSec[from]) / all : 0;
+      const host = all > 0 ? (mix.hostSec[to] - mix.hostSec[from]) / all : 0;
+      s.matrixShare[v] = matrix;
+      s.hostShare[v] = host;
+      s.memoryShare[v] = 1 - matrix - host;
       const tp = table.tpSec[to] - table.tpSec[from];
       const cp = table.cpSec[to] - table.cpSec[from];
       const ep = table.epSec[to] - table.epSec[from];
-      const traffic = tp + cp + ep;
-      s.tpShare[v] = traffic > 0 ? tp / traffic : 0;
-      s.cpShare[v] = traffic > 0 ? cp / traffic : 0;
-      s.epShare[v] = traffic > 0 ? ep / traffic : 0;
+      const each = tp + cp + ep > 0 ? 1 / (tp + cp + ep) : 0;
+      s.tpShare[v] = tp * each;
+      s.cpShare[v] = cp * each;
+      s.epShare[v] = ep * each;
       const forward = load.forwardSec[v] - load.shardForwardSec[v] - hostSec;
       const inForward = table.collectiveForwardSec[to] - table.collectiveForwardSec[from];
       const inBackward = table.collectiveBackwardSec[to] - table.collectiveBackwardSec[from];
@@ -174,160 +183,140 @@ export class RobustSimulator implements Simulator {
       s.transfer[v] = load.transferSec[v]!;
       s.gather[v] = load.shardGatherSec[v]!;
       s.reduce[v] = load.shardReduceSec[v]!;
-    }
-    for (let r = 0; r < pp; r++) {
-      this.reduceSec[r] = load.reduceSec[r]!;
-      this.gatherSec[r] = load.gatherSec[r]!;
-      this.optimizerSec[r] = load.optimizerSec[r]!;
+      const kernels = s.forward[v] + s.backward[v];
+      const traffic = (inForward + s.backwardTraffic[v]) * each;
+      ranks.matrix[r] += matrix * kernels;
+      ranks.memory[r] += (1 - matrix - host) * kernels;
+      ranks.host[r] += host * kernels + (train ? 2 : 1) * hostSec;
+      ranks.tp[r] += tp * traffic;
+      ranks.cp[r] += cp * traffic;
+      ranks.ep[r] += ep * traffic;
+      ranks.shards[r] += load.shardForwardSec[v] + load.shardBackwardSec[v];
     }
     this.tiedSec = load.tiedSec;
+    const critical = load.criticalRank;
+    this.roughTransferSec = estimate.breakdown.pipelineTransferSec;
+    this.roughDataSec = load.reduceExposedSec[critical] + load.gatherExposedSec[0];
+    const { levels } = problem.cluster;
+    this.tpLevel = outermost(levels, c.tp);
+    this.cpLevel = outermost(levels, c.tp * c.cp);
+    this.epLevel = outermost(levels, c.etp * c.ep);
+    this.pipeLevel = outermost(levels, (pp - 1) * layout.pipelineStride + 1);
+    this.dataLevel = outermost(levels, reach(layout.data));
+    this.shardLevel = outermost(levels, reach(layout.shard));
+    this.slow = pp === 1 ? null : this.draws.slowReplicas(c, this.inStep(c));
   }
 
-  /** Seconds of the step in one draw. */
-  private timeDraw(c: Candidate, w: number): number {
-    const { load, draws, problem, stages: s } = this;
-    const { pp, virtualStages, layout } = load;
-    const { stack, cluster } = problem;
+  /** About the seconds of the step in one draw; notes the replica that decides it. */
+  private roughSec(w: number): number {
+    const { load, draws, deviceSec, fixedSec, slow, ranks } = this;
+    const { pp, vpp, microbatches } = load;
+    const { stepOverheadSec } = this.problem.stack;
+    const { link } = draws;
     const C = draws.compute[w];
     const M = draws.memory[w];
     const H = draws.host[w];
-    const { link, levels } = draws;
-    const train = problem.phase === 'train';
-    const hostSec = (H * stack.microbatchOverheadSec) / (train ? 2 : 1);
-    const levelOf = cluster.levels;
-    const at = w * levels;
-    const tpLink = link[at + outermost(levelOf, c.tp)];
-    const cpLink = link[at + outermost(levelOf, c.tp * c.cp)];
-    const epLink = link[at + outermost(levelOf, c.etp * c.ep)];
-    const pipeLink = link[at + outermost(levelOf, (pp - 1) * layout.pipelineStride + 1)];
-    const dataLink = link[at + outermost(levelOf, reach(layout.data))];
-    const shardLink = link[at + outermost(levelOf, reach(layout.shard))];
-
-    const { deviceSec, fixedSec } = this;
+    const at = w * draws.levels;
+    const tp = link[at + this.tpLevel];
+    const cp = link[at + this.cpLevel];
+    const ep = link[at + this.epLevel];
+    const shards = link[at + this.shardLevel];
     for (let r = 0; r < pp; r++) {
-      deviceSec[r] = 0;
-      fixedSec[r] = 0;
+      deviceSec[r] = C * ranks.matrix[r] + M * ranks.memory[r];
+      fixedSec[r] =
+        H * ranks.host[r] + tp * ranks.tp[r] + cp * ranks.cp[r] + ep * ranks.ep[r] + shards * ranks.shards[r];
     }
-    for (let v = 0, r = -1; v < virtualStages; v++) {
-      r = r + 1 === pp ? 0 : r + 1;
-      const onDevice = C * s.matrixShare[v] + M * s.memoryShare[v];
-      const onHost = H * s.hostShare[v];
-      const traffic = tpLink * s.tpShare[v] + cpLink * s.cpShare[v] + epLink * s.epShare[v];
-      // Without the slowest device's factor; it comes when the replica is known.
-      load.forwardSec[v] = onHost * s.forward[v] + traffic * s.forwardTraffic[v] + hostSec;
-      load.backwardSec[v] = onHost * s.backward[v] + traffic * s.backwardTraffic[v] + (train ? hostSec : 0);
-      load.weightSec[v] = onHost * s.weight[v];
-      deviceSec[r] += onDevice * (s.forward[v] + s.backward[v]);
-      fixedSec[r] += load.forwardSec[v] + load.backwardSec[v];
-      load.transferSec[v] = pipeLink * s.transfer[v];
-      load.shardGatherSec[v] = shardLink * s.gather[v];
-      load.shardReduceSec[v] = shardLink * s.reduce[v];
-    }
-
-    const inStep = pp === 1 ? dataParallel(c) : this.inStep(c);
-    const table = pp === 1 ? null : draws.slowestOf(c, inStep);
-    const slowest = table === null ? 0 : this.slowestReplica(table, w, dataParallel(c) / inStep);
-    for (let v = 0, r = -1; v < virtualStages; v++) {
-      r = r + 1 === pp ? 0 : r + 1;
-      const factor = table === null ? draws.slowest[w] : table[slowest + r];
-      const onDevice = factor * (C * s.matrixShare[v] + M * s.memoryShare[v]);
-      load.forwardSec[v] += onDevice * s.forward[v];
-      load.backwardSec[v] += onDevice * s.backward[v];
-      load.weightSec[v] += onDevice * s.weight[v];
-    }
-    for (let r = 0; r < pp; r++) {
-      const factor = table === null ? draws.slowest[w] : table[slowest + r];
-      load.reduceSec[r] = dataLink * this.reduceSec[r];
-      load.gatherSec[r] = shardLink * this.gatherSec[r];
-      load.optimizerSec[r] = factor * M * this.optimizerSec[r];
-    }
-    load.tiedSec = pipeLink * this.tiedSec;
-    load.settle(c);
-    return load.stepSec(H * stack.stepOverheadSec);
-  }
-
-  /** Neighbouring replicas that wait for each other in every microbatch. */
-  private inStep(c: Candidate): number {
-    const dp = dataParallel(c);
-    const inner = c.tp * c.cp;
-    let together = Math.ceil((c.ep * c.etp) / inner);
-    const shards =
-      this.problem.phase === 'train' && scattersEveryMicrobatch(c.zeroStage, this.load.microbatches);
-    if (shards && c.dpShard > together) together = c.dpShard;
-    return dp % together === 0 ? together : dp;
-  }
-
-  /** Where in the table the replica stands that is likely the slowest. */
-  private slowestReplica(table: Float32Array, w: number, groups: number): number {
-    const { deviceSec, fixedSec, load } = this;
-    const { pp, vpp, microbatches } = load;
+    const ends =
+      link[at + this.pipeLevel] * this.roughTransferSec +
+      link[at + this.dataLevel] * this.roughDataSec +
+      draws.slowest[w] * M * ranks.optimizer[load.criticalRank] +
+      H * stepOverheadSec;
+    if (slow === null) return microbatches * (draws.slowest[w] * deviceSec[0] + fixedSec[0]) + ends;
+    const { factor, rows } = slow;
     const once = 1 / vpp;
     const more = microbatches - once;
     let best = -1;
-    let found = w * groups * pp;
-    for (let g = 0, at = found; g < groups; g++, at += pp) {
+    for (let row = w * rows; row < (w + 1) * rows; row++) {
       let sum = 0;
       let widest = 0;
       for (let r = 0; r < pp; r++) {
-        const sec = table[at + r] * deviceSec[r] + fixedSec[r];
+        const sec = factor[row * pp + r] * deviceSec[r] + fixedSec[r];
         sum += sec;
         if (sec > widest) widest = sec;
       }
       const time = once * sum + more * widest;
       if (time > best) {
         best = time;
-        found = at;
+        this.slowRow[w] = row;
       }
     }
-    return found;
+    return best + ends;
   }
 
-  private mixOf(table: TableView): KernelMix {
-    let mix = this.mixes.get(table);
-    if (mix === undefined) {
-      const { segmentCount, segmentClass } = this.problem.segmentation;
-      const prefix = (kinds: readonly KernelKind[]): Float64Array => {
-        const columns = kinds.map((kind) => table.costs.kernelSec[KERNEL_KINDS.indexOf(kind)]);
-        const sums = new Float64Array(segmentCount + 1);
-        for (let i = 0; i < segmentCount; i++)
-          sums[i + 1] = sums[i] + columns.reduce((sum, column) => sum + column[segmentClass[i]], 0);
-        return sums;
-      };
-      mix = { matrixSec: prefix(MATRIX_KINDS), hostSec: prefix(['launch']), allSec: prefix(KERNEL_KINDS) };
-      this.mixes.set(table, mix);
+  /** Seconds of the step in one draw, after `roughSec`. */
+  private timeDraw(c: Candidate, w: number): number {
+    const { load, draws, problem, stages: s, slow } = this;
+    const { pp, virtualStages } = load;
+    const { link } = draws;
+    const C = draws.compute[w];
+    const M = draws.memory[w];
+    const H = draws.host[w];
+    const train = problem.phase === 'train';
+    const hostSec = (H * problem.stack.microbatchOverheadSec) / (train ? 2 : 1);
+    const at = w * draws.levels;
+    const tp = link[at + this.tpLevel];
+    const cp = link[at + this.cpLevel];
+    const ep = link[at + this.epLevel];
+    const pipe = link[at + this.pipeLevel];
+    const data = link[at + this.dataLevel];
+    const shard = link[at + this.shardLevel];
+    const row = this.slowRow[w] * pp;
+    for (let v = 0, r = -1; v < virtualStages; v++) {
+      r = r + 1 === pp ? 0 : r + 1;
+      const device = slow === null ? draws.slowest[w] : slow.factor[row + r];
+      const kernels = device * (C * s.matrixShare[v] + M * s.memoryShare[v]) + H * s.hostShare[v];
+      const traffic = tp * s.tpShare[v] + cp * s.cpShare[v] + ep * s.epShare[v];
+      load.forwardSec[v] = kernels * s.forward[v] + traffic * s.forwardTraffic[v] + hostSec;
+      load.backwardSec[v] = kernels * s.backward[v] + traffic * s.backwardTraffic[v] + hostSec;
+      load.weightSec[v] = kernels * s.weight[v];
+      load.transferSec[v] = pipe * s.transfer[v];
+      load.shardGatherSec[v] = shard * s.gather[v];
+      load.shardReduceSec[v] = shard * s.reduce[v];
     }
-    return mix;
+    for (let r = 0; r < pp; r++) {
+      const device = slow === null ? draws.slowest[w] : slow.factor[row + r];
+      load.reduceSec[r] = data * this.ranks.reduce[r];
+      load.gatherSec[r] = shard * this.ranks.gather[r];
+      load.optimizerSec[r] = device * M * this.ranks.optimizer[r];
+    }
+    load.tiedSec = pipe * this.tiedSec;
+    load.settle(c);
+    return load.stepSec(H * problem.stack.stepOverheadSec);
+  }
+
+  /** Neighbouring replicas that wait for each other in every microbatch. */
+  private inStep(c: Candidate): number {
+    const dp = dataParallel(c);
+    let together = Math.ceil((c.ep * c.etp) / (c.tp * c.cp));
+    const shards =
+      this.problem.phase === 'train' && scattersEveryMicrobatch(c.zeroStage, this.load.microbatches);
+    if (shards && c.dpShard > together) together = c.dpShard;
+    return dp % together === 0 ? together : dp;
   }
 
   private reserve(pp: number, virtualStages: number): void {
-    if (virtualStages > this.stages.forward.length) this.stages = stageColumns(2 * virtualStages);
-    if (pp <= this.reduceSec.length) return;
-    const size = 2 * pp;
-    this.reduceSec = new Float64Array(size);
-    this.gatherSec = new Float64Array(size);
-    this.optimizerSec = new Float64Array(size);
-    this.deviceSec = new Float64Array(size);
-    this.fixedSec = new Float64Array(size);
+    if (virtualStages > this.stages.forward.length) this.stages = columns(STAGE_COLUMNS, 2 * virtualStages);
+    if (pp <= this.deviceSec.length) return;
+    this.ranks = columns(RANK_COLUMNS, 2 * pp);
+    this.deviceSec = new Float64Array(2 * pp);
+    this.fixedSec = new Float64Array(2 * pp);
   }
 }
 
-/** Ranks from the first to the last of a group. */
-function reach({ size, stride }: Span): number {
-  return (size - 1) * stride + 1;
-}
-
-/** The network level that a group of so many neighbouring ranks crosses at the widest. */
-function outermost(levels: readonly { readonly size: number }[], ranks: number): number {
-  let l = 0;
-  while (l + 1 < levels.length && levels[l].size < ranks) l++;
-  return l;
-}
-
-/** The q-quantile of an ascending sample, interpolated between order statistics. */
-function quantileOf(sorted: Float64Array, q: number): number {
-  const at = (sorted.length - 1) * q;
+/** The value at a position between two of an ascending sample, interpolated. */
+function between(sorted: Float64Array, at: number): number {
   const low = Math.floor(at);
-  const high = Math.ceil(at);
+  const high = Math.min(sorted.length - 1, Math.ceil(at));
   return sorted[low] + (sorted[high] - sorted[low]) * (at - low);
 }
 
@@ -344,5 +333,5 @@ function boundShareOf(draws: RobustDraws, share: number): number {
     for (let l = 0; l < draws.levels; l++) m = Math.min(m, draws.link[w * draws.levels + l]);
     least[w] = m;
   }
-  return quantileOf(least.sort(), 1 - share);
+  return between(least.sort(), (draws.count - 1) * (1 - share));
 }

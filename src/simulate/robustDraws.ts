@@ -34,6 +34,13 @@ export interface RobustSpec {
   readonly noise: RobustNoise;
 }
 
+/** Factors of the slowest devices of some replicas. */
+export interface SlowReplicas {
+  /** Per draw. */
+  readonly rows: number;
+  readonly factor: Float32Array;
+}
+
 /** Bytes of tables of slowest devices kept before they are forgotten. */
 const MOST_TABLE_BYTES = 64 * 2 ** 20;
 
@@ -50,7 +57,7 @@ export class RobustDraws {
   readonly fastest: Float64Array;
   /** [draw * devices + device]. */
   private readonly device: Float32Array;
-  private readonly tables = new Map<number, Float32Array>();
+  private readonly tables = new Map<number, SlowReplicas>();
   private tableBytes = 0;
 
   constructor(
@@ -92,47 +99,74 @@ export class RobustDraws {
   }
 
   /**
-   * The slowest device of every group of replicas that runs in step, per pipeline rank: [(draw * groups + group) * pp +
-   * rank] with groups = dp / inStep. The same decisions give the same array.
+   * The slowest device per pipeline rank, of the replicas that may be the slowest: per draw and rank the one whose factor is
+   * the largest there, and the one with the largest sum; all where they are few. The widest rank of all replicas is among
+   * them, whatever the ranks' work.
    *
    * @param inStep neighbouring data-parallel replicas that wait for each other in every microbatch; divides dp
+   * @returns [(draw * rows + row) * pp + rank]; the same decisions give the same array
    */
-  slowestOf(c: Candidate, inStep: number): Float32Array {
+  slowReplicas(c: Candidate, inStep: number): SlowReplicas {
     const inner = c.tp * c.cp;
-    const interleaved = c.axisOrder === 'tp-cp-pp-dp' ? 1 : 0;
-    const key = 2 * ((inner * 32768 + inStep) * 32768 + c.pp) + interleaved;
-    let table = this.tables.get(key);
-    if (table !== undefined) return table;
-    table = this.findSlowest(c, inner, inStep);
-    this.tableBytes += table.byteLength;
+    const outward = c.axisOrder === 'tp-cp-pp-dp' ? 1 : 0;
+    const key = 2 * ((inner * 32768 + inStep) * 32768 + c.pp) + outward;
+    let known = this.tables.get(key);
+    if (known !== undefined) return known;
+    known = this.findSlow(c, inner, inStep);
+    this.tableBytes += known.factor.byteLength;
     if (this.tableBytes > MOST_TABLE_BYTES) {
       this.tables.clear();
-      this.tableBytes = table.byteLength;
+      this.tableBytes = known.factor.byteLength;
     }
-    this.tables.set(key, table);
-    return table;
+    this.tables.set(key, known);
+    return known;
   }
 
-  private findSlowest(c: Candidate, inner: number, inStep: number): Float32Array {
-    const { device, devices, count } = this;
+  private findSlow(c: Candidate, inner: number, inStep: number): SlowReplicas {
+    const { count } = this;
+    const { pp } = c;
+    const groups = dataParallel(c) / inStep;
+    const all = new Float32Array(groups * pp);
+    const rows = Math.min(groups, pp + 1);
+    const factor = new Float32Array(count * rows * pp);
+    for (let w = 0; w < count; w++) {
+      this.slowestOf(c, w, inner, inStep, all);
+      if (rows === groups) factor.set(all, w * rows * pp);
+      else
+        for (let row = 0; row < rows; row++) {
+          let best = -1;
+          let found = 0;
+          for (let g = 0; g < groups; g++) {
+            let value = row < pp ? all[g * pp + row] : 0;
+            if (row === pp) for (let r = 0; r < pp; r++) value += all[g * pp + r];
+            if (value > best) {
+              best = value;
+              found = g;
+            }
+          }
+          factor.set(all.subarray(found * pp, (found + 1) * pp), (w * rows + row) * pp);
+        }
+    }
+    return { rows, factor };
+  }
+
+  /** Fills the slowest device's factor of every group of replicas and pipeline rank in one draw: [group * pp + rank]. */
+  slowestOf(c: Candidate, draw: number, inner: number, inStep: number, out: Float32Array): void {
+    const { device, devices } = this;
     const { pp } = c;
     const dp = dataParallel(c);
-    const groups = dp / inStep;
-    // Ranks from one replica to the next, and from one pipeline rank to the next.
+    // Devices from one replica to the next, and from one pipeline rank to the next.
     const replicaStride = c.axisOrder === 'tp-cp-pp-dp' ? inner * pp : inner;
     const rankStride = c.axisOrder === 'tp-cp-pp-dp' ? inner : inner * dp;
-    const table = new Float32Array(count * groups * pp);
-    for (let w = 0; w < count; w++)
-      for (let g = 0; g < groups; g++)
-        for (let r = 0; r < pp; r++) {
-          let most = 0;
-          for (let j = 0; j < inStep; j++) {
-            const from = w * devices + (g * inStep + j) * replicaStride + r * rankStride;
-            for (let d = from; d < from + inner; d++) if (device[d] > most) most = device[d]!;
-          }
-          table[(w * groups + g) * pp + r] = most;
+    for (let g = 0; g < dp / inStep; g++)
+      for (let r = 0; r < pp; r++) {
+        let most = 0;
+        for (let j = 0; j < inStep; j++) {
+          const from = draw * devices + (g * inStep + j) * replicaStride + r * rankStride;
+          for (let d = from; d < from + inner; d++) if (device[d] > most) most = device[d]!;
         }
-    return table;
+        out[g * pp + r] = most;
+      }
   }
 }
 
