@@ -1,7 +1,7 @@
 /**
  * What better shardings buy: the suite's plans before (activations pass from layer to layer whole or along the sequence, as
- * launchers do it) and after (along features too; and leaner points of the Pareto set of time against memory). Same search, same evaluations. Writes
- * partitions/sharding.md.
+ * launchers do it), after (along features too), and with the choice of a sharding per mesh as one more decision of the search
+ * (the Pareto set of time against memory). Same search, same evaluations. Writes partitions/sharding.md.
  *
  *     node --import tsx bench/sharding.ts [--only instance,..] [--evaluations 1500] [--method exhaustive] [--out partitions]
  */
@@ -11,6 +11,8 @@ import { parseArgs } from 'node:util';
 import { clusterOf, problemOf } from '../src/api/problem.js';
 import { solverByName } from '../src/portfolio/registry.js';
 import { loadSuite, optionsOf, suiteModel } from '../src/api/suite.js';
+import { leannessOf } from '../src/plan/candidate.js';
+import type { ShardKey } from '../src/cost/types.js';
 import type { Candidate } from '../src/plan/types.js';
 import { createSimulator, createEstimate } from '../src/simulate/index.js';
 import type { PlanProblem } from '../src/simulate/types.js';
@@ -20,11 +22,15 @@ import { Random } from '../src/util/random.js';
 
 const GRAPHS = fileURLToPath(new URL('../graphs', import.meta.url));
 
-const VARIANTS: readonly (readonly [name: string, options: Partial<BookOptions>])[] = [
-  ['before', { passing: 'sequence' }],
-  ['after', {}],
-  ['leaner by 5 %', { leaner: 0.05 }],
-  ['leaner by 25 %', { leaner: 0.25 }],
+/** `decides`: the search chooses among a mesh's shardings; else every mesh has its usual one. */
+const VARIANTS: readonly {
+  readonly name: string;
+  readonly options: Partial<BookOptions>;
+  readonly decides: boolean;
+}[] = [
+  { name: 'before', options: { passing: 'sequence' }, decides: false },
+  { name: 'after', options: {}, decides: false },
+  { name: 'as a decision', options: {}, decides: true },
 ];
 
 interface Found {
@@ -47,7 +53,9 @@ async function search(problem: PlanProblem, method: string, evaluations: number)
 }
 
 function degrees(c: Candidate | null): string {
-  return c === null ? 'nothing fits' : `tp ${c.tp} pp ${c.pp} cp ${c.cp} ep ${c.ep}`;
+  if (c === null) return 'nothing fits';
+  const sharding = leannessOf(c) === 0 ? '' : ` leanness ${leannessOf(c)}`;
+  return `tp ${c.tp} pp ${c.pp} cp ${c.cp} ep ${c.ep}${sharding}`;
 }
 
 /** Times of one microbatch of one sequence at a tensor-parallel degree, before and after, and the Pareto set. */
@@ -64,9 +72,11 @@ function atDegree(name: string, { book, problem }: ReturnType<typeof problemOf>,
       .reduce((sec, { costSec }, c) => sec + costSec * book.segmentation.classSize[c], 0);
   const before = secOf({ passing: 'sequence' });
   const after = secOf({});
-  const front = book
-    .pareto(key)
-    .map((p) => `${(1e3 * p.timeSec).toPrecision(4)} ms, ${(p.keptBytes / 1e6).toPrecision(4)} MB`);
+  const { points, usual } = book.shardings(key);
+  const front = points.map(
+    (p, i) =>
+      `${i === usual ? '*' : ''}${(1e3 * p.timeSec).toPrecision(4)} ms, ${(p.keptBytes / 1e6).toPrecision(4)} MB${i === usual ? '*' : ''}`,
+  );
   const ms = (sec: number): string => (1e3 * sec).toPrecision(5);
   return `| ${name} | ${tp} | ${ms(before)} | ${ms(after)} | ${percent(after / before - 1)} | ${front.join('; ')} |`;
 }
@@ -92,35 +102,36 @@ async function main(): Promise<void> {
     const { problem, book } = whole;
     for (const tp of [2, 4, 8]) degreeRows.push(atDegree(instance.name, whole, tp));
     const found: Found[] = [];
-    for (const [, variant] of VARIANTS) {
-      const costs = book.on(book.cluster, { ...book.options, ...variant });
+    for (const { options: changed, decides } of VARIANTS) {
+      const own = book.on(book.cluster, { ...book.options, ...changed });
+      const costs = decides ? own : { costs: (key: ShardKey) => own.costs(key) };
       found.push(await search({ ...problem, costs }, values.method, Number(values.evaluations)));
     }
-    const [before, after] = found;
+    const [before, after, decided] = found;
     const cells = found.map(({ stepTimeSec }) => stepTimeSec.toPrecision(5));
-    const change = percent(after.value / before.value - 1);
-    rows.push(
-      `| ${[instance.name, degrees(before.best), degrees(after.best), ...cells, change].join(' | ')} |`,
-    );
+    const changes = [after.value / before.value, decided.value / after.value].map((x) => percent(x - 1));
+    const plans = found.map(({ best }) => degrees(best));
+    rows.push(`| ${[instance.name, ...plans, ...cells, ...changes].join(' | ')} |`);
     console.error(rows.at(-1));
   }
-  const names = VARIANTS.map(([name]) => `${name}, s`);
+  const names = VARIANTS.map(({ name }) => name);
   const page = [
     '# What better shardings buy',
     '',
     `Made by \`node --import tsx bench/sharding.ts --method ${values.method} --evaluations ${values.evaluations}${only === undefined ? '' : ` --only ${only.join(',')}`}\`. Step times of the best plans found;`,
-    'the change is of the objective, before to after. *Leaner*: every mesh with the sharding that keeps least among those that take that much more time.',
+    'the changes are of the objective, before to after and after to *as a decision*: there the search also chooses which sharding of its',
+    'set a mesh takes (`leanness`: above 0 it keeps fewer activations, below 0 it is faster and keeps more).',
     '',
-    `| instance | plan before | plan after | ${names.join(' | ')} | change |`,
-    `|---|---|---|${names.map(() => '---:|').join('')}---:|`,
+    `| instance | ${names.map((name) => `plan ${name}`).join(' | ')} | ${names.map((name) => `${name}, s`).join(' | ')} | before to after | by the decision |`,
+    `|---|${names.map(() => '---|').join('')}${names.map(() => '---:|').join('')}---:|---:|`,
     ...rows,
     '',
     '## At given degrees',
     '',
-    'All layers, forward and backward, one microbatch of one sequence, nothing overlapped; then the Pareto set of that time against',
-    'activations kept for the backward pass.',
+    'All layers, forward and backward, one microbatch of one sequence, nothing overlapped; then the shardings to choose from: that time',
+    'and the activations kept for the backward pass, leanness ascending, the usual one between stars.',
     '',
-    '| instance | tp | before, ms | after, ms | change | Pareto set |',
+    '| instance | tp | before, ms | after, ms | change | shardings |',
     '|---|---:|---:|---:|---:|---|',
     ...degreeRows.filter((row) => row !== ''),
     '',

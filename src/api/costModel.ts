@@ -47,6 +47,7 @@ export function withCostModel(name: string, inner: CostProvider, setting: CostSe
   const model = costModelByName(name);
   const changed = new WeakMap<ClassCosts, ClassCosts>();
   return {
+    ...(inner.leannesses === undefined ? {} : { leannesses: (degrees) => inner.leannesses!(degrees) }),
     costs(key) {
       const table = inner.costs(key);
       let own = changed.get(table);

@@ -7,6 +7,7 @@ import { PlanSpace, lowerBoundSec } from '../search/index.js';
 import type { Budget, Clock, SearchContext } from '../search/types.js';
 import { buildPlan } from '../plan/build.js';
 import { describeDegrees } from '../parallel/degrees.js';
+import { shardKeyOf } from '../plan/candidate.js';
 import { encodePlan } from '../plan/codec.js';
 import type { TrillionTokens } from '../cost/energy.js';
 import type { Candidate, Plan, PlanDegrees, TensorSharding } from '../plan/types.js';
@@ -244,8 +245,7 @@ export function planOf(
   origin: { objective: string; optimalInSpace: boolean; foundBy: Plan['foundBy'] },
 ): Plan {
   const estimate = createSimulator(problem).estimate(best, createEstimate());
-  const { tp, cp, ep, etp, microbatch, contextExchange } = best;
-  const key = { tp, cp, ep, etp, microbatch, deviceGroup: 0, contextExchange };
+  const key = shardKeyOf(best, 0);
   const strategies = book.strategies(key);
   const boundSec = lowerBoundSec(problem, BOUND_TABLES);
   if (costModel !== undefined && estimate.stepTimeSec < boundSec)

@@ -1,5 +1,6 @@
 /** The facts of a report: the plan file, what stands beside it, and the step played out where the model is at hand. */
 import type { Cluster } from '../cluster/index.js';
+import { shardKeyOf } from '../plan/candidate.js';
 import { candidateOf } from '../plan/candidateOf.js';
 import { decodePlan, validatePlan } from '../plan/index.js';
 import type { Plan } from '../plan/types.js';
@@ -137,8 +138,7 @@ function play(
   const candidate = candidateOf(plan, model.graph, model.segmentation, planPath);
   const explanation = explain(problem, candidate);
   const run = createEngine(problem).run(candidate, true);
-  const { tp, cp, ep, etp, microbatch, contextExchange } = candidate;
-  const key = { tp, cp, ep, etp, microbatch, contextExchange, deviceGroup: 0 };
+  const key = shardKeyOf(candidate, 0);
   const faults = validatePlan(plan, model.graph, cluster, model.segmentation);
   return {
     step: {

@@ -1,6 +1,7 @@
 /** Prices a given plan: closed form beside event by event, judged against the model and the cluster. */
 import { basename } from 'node:path';
 import type { Calibration } from '../cluster/index.js';
+import { shardKeyOf } from '../plan/candidate.js';
 import { candidateOf } from '../plan/candidateOf.js';
 import { decodePlan, validatePlan } from '../plan/index.js';
 import { counters } from '../simulate/counters.js';
@@ -146,11 +147,10 @@ export function chakraOf(
   candidate: Candidate,
   ranks: ChakraRanks = 'distinct',
 ): Iterable<ChakraFile> {
-  const { tp, cp, ep, etp, microbatch, contextExchange } = candidate;
   return chakraTraces(
     problem,
     candidate,
-    (deviceGroup) => book.collectives({ tp, cp, ep, etp, microbatch, contextExchange, deviceGroup }),
+    (deviceGroup) => book.collectives(shardKeyOf(candidate, deviceGroup)),
     ranks,
   );
 }

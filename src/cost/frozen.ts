@@ -14,6 +14,7 @@ import type { ClassCosts, CostProvider } from './types.js';
 export function frozenBase(costs: CostProvider, trainableShare: number): CostProvider {
   const known = new WeakMap<ClassCosts, ClassCosts>();
   return {
+    ...(costs.leannesses === undefined ? {} : { leannesses: (degrees) => costs.leannesses!(degrees) }),
     costs(key): ClassCosts {
       const whole = costs.costs(key);
       let frozen = known.get(whole);

@@ -21,7 +21,12 @@ export interface ShardKey {
   readonly deviceGroup: number;
   /** How ranks of the context-parallel axis see the whole sequence; `ring` where cp is 1. */
   readonly contextExchange: ContextExchange;
+  /** Which of the mesh's shardings: 0, also where it is absent, is the usual one; above 0 leaner, below 0 faster and keeping more. */
+  readonly leanness?: number;
 }
+
+/** Degrees that say how operators may be split. */
+export type ShardDegrees = Pick<ShardKey, 'tp' | 'cp' | 'ep' | 'etp'>;
 
 /** Recompute policies, also the index of per-policy arrays. */
 export const RECOMPUTE_NONE = 0;
@@ -98,6 +103,8 @@ export interface ClassCosts {
 /** Gives tables on demand; the same key gives the same object. */
 export interface CostProvider {
   costs(key: ShardKey): ClassCosts;
+  /** What `leanness` may be at these degrees, ascending, 0 among them, on any device group; absent: always 0. */
+  leannesses?(degrees: ShardDegrees): readonly number[];
   /** The same shards on the same cluster with devices of other rates; absent where costs do not come from devices. */
   repriced?(cluster: Cluster, stack: StackProfile): CostProvider;
 }

@@ -7,7 +7,7 @@ import type { Graph, Segmentation } from '../graph/types.js';
 import type { AxisName } from '../parallel/mesh.js';
 import { DEFAULT_AXIS_ORDER, meshOf } from '../parallel/mesh.js';
 import { RECOMPUTE_POLICIES } from '../parallel/recompute.js';
-import { dataParallel, expertDataParallel, microbatchesOf } from './candidate.js';
+import { dataParallel, expertDataParallel, leannessOf, microbatchesOf } from './candidate.js';
 import type {
   AxisOrder,
   Candidate,
@@ -119,6 +119,7 @@ export function buildPlan(
     ...(candidate.tp > 1 && origin.sequenceParallel !== undefined
       ? { sequenceParallel: origin.sequenceParallel }
       : {}),
+    ...(leannessOf(candidate) !== 0 ? { leanness: leannessOf(candidate) } : {}),
     stages: planStages(candidate, graph, segmentation),
     classes: Array.from({ length: segmentation.classCount }, (_, id) => ({
       id,

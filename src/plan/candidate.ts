@@ -1,5 +1,5 @@
 /** Questions asked of a `Candidate`: is it legal, is it the same as another, where do its stages start. */
-import type { Phase } from '../cost/types.js';
+import type { CostProvider, Phase, ShardKey } from '../cost/types.js';
 import {
   dataParallel,
   DEGREE_NAMES,
@@ -24,12 +24,25 @@ export interface CandidateLimits {
   /** Attention heads that an all-to-all context exchange may deal out; 1 = none. */
   readonly contextHeads: number;
   readonly segmentation: { readonly segmentCount: number; readonly classCount: number };
+  /** Absent: any `leanness` will do. */
+  readonly costs?: Pick<CostProvider, 'leannesses'>;
 }
 
 export const AXIS_ORDERS: readonly AxisOrder[] = ['tp-cp-dp-pp', 'tp-cp-pp-dp'];
 
 export { dataParallel, devicesPerStage, expertDataParallel } from '../parallel/degrees.js';
 export { SCHEDULES } from '../parallel/schedule.js';
+
+/** Which of its mesh's shardings a plan takes. */
+export function leannessOf({ leanness }: Pick<Candidate, 'leanness'>): number {
+  return leanness ?? 0;
+}
+
+/** What of a plan its cost tables depend on. */
+export function shardKeyOf(c: Omit<ShardKey, 'deviceGroup'>, deviceGroup: number): ShardKey {
+  const { tp, cp, ep, etp, microbatch, contextExchange, leanness = 0 } = c;
+  return { tp, cp, ep, etp, microbatch, deviceGroup, contextExchange, leanness };
+}
 
 /** Microbatches per step of one data-parallel replica (an integer for a legal candidate). */
 export function microbatchesOf(c: Candidate, globalBatch: number): number {
@@ -55,7 +68,13 @@ function greatestCommonDivisor(a: number, b: number): number {
 
 /** Why the candidate is no plan of this problem, one sentence with both numbers; `null` when it is one. */
 export function checkCandidate(limits: CandidateLimits, c: Candidate): string | null {
-  return degreeFault(limits, c) ?? batchFault(limits, c) ?? orderFault(limits, c) ?? cutFault(limits, c);
+  return (
+    degreeFault(limits, c) ??
+    leannessFault(limits, c) ??
+    batchFault(limits, c) ??
+    orderFault(limits, c) ??
+    cutFault(limits, c)
+  );
 }
 
 const DECISIONS = [...DEGREE_NAMES, 'microbatch'] as const;
@@ -71,6 +90,17 @@ function degreeFault(limits: CandidateLimits, c: Candidate): string | null {
   if (limits.experts % c.ep !== 0) return `ep = ${c.ep} does not divide the ${limits.experts} experts`;
   if (c.etp !== 1 && !limits.tpChoices.includes(c.etp)) return `etp = ${c.etp} does not split this model`;
   return expertFault(c) ?? contextFault(c.contextExchange, c.tp, c.cp, limits.contextHeads);
+}
+
+function leannessFault({ costs }: CandidateLimits, c: Candidate): string | null {
+  const leanness = leannessOf(c);
+  if (leanness === 0) return null;
+  if (!Number.isSafeInteger(leanness)) return `leanness = ${leanness} is not an integer`;
+  if (costs === undefined) return null;
+  const choices = costs.leannesses?.(c) ?? [0];
+  return choices.includes(leanness)
+    ? null
+    : `leanness = ${leanness} is none of the shardings at these degrees (${choices.join(', ')})`;
 }
 
 function batchFault(limits: CandidateLimits, c: Candidate): string | null {
@@ -123,7 +153,7 @@ export function copyCandidate(c: Candidate): Candidate {
 export function equalCandidates(a: Candidate, b: Candidate): boolean {
   for (const name of DECISIONS) if (a[name] !== b[name]) return false;
   if (a.zeroStage !== b.zeroStage || a.schedule !== b.schedule || a.axisOrder !== b.axisOrder) return false;
-  if (a.contextExchange !== b.contextExchange) return false;
+  if (a.contextExchange !== b.contextExchange || leannessOf(a) !== leannessOf(b)) return false;
   return equalArrays(a.recompute, b.recompute) && equalArrays(a.stageStart, b.stageStart);
 }
 
@@ -141,6 +171,7 @@ export function hashCandidate(c: Candidate): number {
   h = Math.imul(h ^ SCHEDULES.indexOf(c.schedule), 0x01000193);
   h = Math.imul(h ^ AXIS_ORDERS.indexOf(c.axisOrder), 0x01000193);
   h = Math.imul(h ^ CONTEXT_EXCHANGES.indexOf(c.contextExchange), 0x01000193);
+  h = Math.imul(h ^ leannessOf(c), 0x01000193);
   for (let i = 0; i < c.recompute.length; i++) h = Math.imul(h ^ c.recompute[i], 0x01000193);
   for (let i = 0; i < c.stageStart.length; i++) h = Math.imul(h ^ c.stageStart[i], 0x01000193);
   return h >>> 0;

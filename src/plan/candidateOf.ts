@@ -44,6 +44,7 @@ export function candidateOf(plan: Plan, graph: Graph, segmentation: Segmentation
     microbatch: plan.microbatch,
     axisOrder: axisOrderOf(plan),
     contextExchange: plan.contextExchange ?? 'ring',
+    ...(plan.leanness === undefined ? {} : { leanness: plan.leanness }),
     recompute,
     stageStart: Int32Array.from([...byStage.map((s) => s.firstSegment), segmentation.segmentCount]),
   };

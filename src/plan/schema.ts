@@ -110,6 +110,12 @@ export const PLAN_SHAPE: Shape = object({
       'Whether activations between tensor-parallel blocks are split along the sequence; stated where tp is above 1.',
     ),
   ),
+  leanness: optional(
+    integer(
+      -16,
+      "Which of the mesh's shardings: each above 0 keeps fewer activations and takes longer, each below 0 is faster and keeps more; absent: 0, the usual one.",
+    ),
+  ),
   stages: array(
     object({
       virtualStage: integer(0),

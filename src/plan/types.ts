@@ -30,6 +30,11 @@ export interface Candidate {
   readonly axisOrder: AxisOrder;
   /** `ring` where cp is 1. */
   readonly contextExchange: ContextExchange;
+  /**
+   * Which of the mesh's shardings in the order of what they keep: 0 (also where it is absent) is the usual one, each next one
+   * keeps fewer activations and takes longer, each one below 0 is faster and keeps more.
+   */
+  readonly leanness?: number;
   /** Policy (RECOMPUTE_*) per layer class. */
   readonly recompute: Uint8Array;
   /**
@@ -164,6 +169,8 @@ export interface Plan {
   contextExchange?: ContextExchange;
   /** Whether activations between tensor-parallel blocks are split along the sequence; stated where tp is above 1. */
   sequenceParallel?: boolean;
+  /** Which sharding of the Pareto set of time against kept activations; stated where it is not the usual one, 0. */
+  leanness?: number;
   stages: PlanStage[];
   /** Layer classes: how many segments, what is recomputed, and how its operators are split. */
   classes: { id: number; segments: number; recompute: 'none' | 'selective' | 'full'; strategy: string }[];

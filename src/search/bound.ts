@@ -52,19 +52,21 @@ export function enumerateCells(space: PlanSpace): Cell[] {
 
 /**
  * Bound of a cell from its cost tables: on a mixed cluster, as if all ran on the group that is fastest for it, and under
- * the exchange of a sequence's parts that is faster (which one that is depends on the shapes).
+ * the exchange of a sequence's parts and the sharding that are faster (which ones depends on the shapes and on what is hidden).
  */
 export function tableBoundSec(problem: PlanProblem, model: StageModel, cell: Cell): number {
   const { mesh, microbatch } = cell;
   let work = Infinity;
   let widest = Infinity;
   let share = 1;
+  const shardings = problem.costs.leannesses?.(mesh) ?? [0];
   for (const contextExchange of CONTEXT_EXCHANGES) {
     if (contextFault(contextExchange, mesh.tp, mesh.cp, problem.contextHeads) !== null) continue;
-    for (let group = 0; group < problem.cluster.groups.length; group++) {
+    for (let i = 0; i < shardings.length * problem.cluster.groups.length; i++) {
+      const leanness = shardings[i % shardings.length];
       const { forwardSec, backwardSec }: TableView = model.table(
-        { ...mesh, microbatch, contextExchange },
-        group,
+        { ...mesh, microbatch, contextExchange, leanness },
+        Math.floor(i / shardings.length),
       );
       const last = forwardSec.length - 1;
       let costliest = 0;
@@ -215,16 +217,17 @@ class DecisionSearch {
     const { space, decided } = this;
     const { pp, tp, cp, ep, etp, dp } = mesh;
     for (const contextExchange of space.contextExchanges(mesh))
-      for (const recompute of space.recomputes)
-        for (const axisOrder of space.axisOrders(mesh)) {
-          if (this.count++ >= SHARDINGS_SHARE * MOST_DECISIONS) return false;
-          const d: Decisions = {
-            ...{ dpReplicate: 1, dpShard: dp, tp, pp, vpp: 1, cp, ep, etp, zeroStage: 0, schedule: '1f1b' },
-            ...{ microbatch, axisOrder, contextExchange, recompute },
-          };
-          const boundSec = Math.max(cellSec, decided.boundSec(d, 'sharding', leastSec));
-          if (boundSec < leastSec) into.push({ mesh, d, boundSec });
-        }
+      for (const leanness of space.leannesses(mesh))
+        for (const recompute of space.recomputes)
+          for (const axisOrder of space.axisOrders(mesh)) {
+            if (this.count++ >= SHARDINGS_SHARE * MOST_DECISIONS) return false;
+            const d: Decisions = {
+              ...{ dpReplicate: 1, dpShard: dp, tp, pp, vpp: 1, cp, ep, etp, zeroStage: 0, schedule: '1f1b' },
+              ...{ microbatch, axisOrder, contextExchange, leanness, recompute },
+            };
+            const boundSec = Math.max(cellSec, decided.boundSec(d, 'sharding', leastSec));
+            if (boundSec < leastSec) into.push({ mesh, d, boundSec });
+          }
     return true;
   }
 

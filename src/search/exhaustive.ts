@@ -140,35 +140,45 @@ class Enumeration {
    * recomputation, one microbatch in flight on each rank, nothing short-lived.
    */
   private cannotFit({ mesh, microbatch }: Cell): boolean {
-    const { problem, cutter } = this;
+    const { problem } = this;
     if (problem.phase === 'inference') return false;
     let leastCapacity = 0;
     let leastBytes = Infinity;
     for (let group = 0; group < problem.cluster.groups.length; group++) {
       const { device } = problem.cluster.groups[group];
       leastCapacity = Math.max(leastCapacity, usableMemoryBytes(device));
-      const table = cutter.model.table({ ...mesh, microbatch, contextExchange: 'ring' }, group);
-      const { costs } = table;
-      const last = table.computeSec.length - 1;
-      let saved = 0;
-      const { segmentClass } = problem.segmentation;
-      for (const k of segmentClass) {
-        let least = Infinity;
-        for (let policy = 0; policy < RECOMPUTE_KINDS; policy++)
-          least = Math.min(least, costs.savedBytes[policy][k]);
-        saved += least;
-      }
-      const state = stateBytesOf(problem, 3);
-      const perParameter = state.param + state.grad + state.optimizer;
-      const { pp, tp, cp, dp, ep, etp } = mesh;
-      const expertCopies = (dp * cp * tp) / (ep * etp);
-      const bytes =
-        perParameter *
-          (table.denseParameters[last] / (dp * cp) + table.expertParameters[last] / expertCopies) +
-        saved +
-        fragmentationBytes(saved, problem.stack);
-      leastBytes = Math.min(leastBytes, bytes / pp);
+      for (const leanness of this.space.leannesses(mesh))
+        leastBytes = Math.min(leastBytes, this.leastBytes({ mesh, microbatch }, leanness, group) / mesh.pp);
     }
     return leastBytes > leastCapacity;
+  }
+
+  /** Of all ranks of a replica together, at least, in one sharding of the mesh. */
+  private leastBytes(
+    { mesh, microbatch }: Omit<Cell, 'peakBoundSec'>,
+    leanness: number,
+    group: number,
+  ): number {
+    const { problem, cutter } = this;
+    const table = cutter.model.table({ ...mesh, microbatch, contextExchange: 'ring', leanness }, group);
+    const { costs } = table;
+    const last = table.computeSec.length - 1;
+    let saved = 0;
+    const { segmentClass } = problem.segmentation;
+    for (const k of segmentClass) {
+      let least = Infinity;
+      for (let policy = 0; policy < RECOMPUTE_KINDS; policy++)
+        least = Math.min(least, costs.savedBytes[policy][k]);
+      saved += least;
+    }
+    const state = stateBytesOf(problem, 3);
+    const perParameter = state.param + state.grad + state.optimizer;
+    const { tp, cp, dp, ep, etp } = mesh;
+    const expertCopies = (dp * cp * tp) / (ep * etp);
+    return (
+      perParameter * (table.denseParameters[last] / (dp * cp) + table.expertParameters[last] / expertCopies) +
+      saved +
+      fragmentationBytes(saved, problem.stack)
+    );
   }
 }

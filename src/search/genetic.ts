@@ -5,11 +5,12 @@
  * children that take each key from an elite parent with probability 0.7, else from the other. One child in four is an
  * elite plan after a move of the shared set, written back as keys.
  */
+import { leannessOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import type { Random } from '../util/random.js';
 import type { CutRule } from './cutRules.js';
 import { CUT_RULES } from './cutRules.js';
-import type { Decisions, MeshDegrees } from './space.js';
+import type { Decisions, MeshDegrees, PlanSpace } from './space.js';
 import type { SearchContext, SearchResult, Solver } from './types.js';
 import type { Standing } from './walk.js';
 import { Walk } from './walk.js';
@@ -22,7 +23,7 @@ const ELITE_BIAS = 0.7;
 const MOVE_SHARE = 0.25;
 
 const DEGREES = ['pp', 'tp', 'cp', 'ep', 'etp'] as const;
-/** Degrees, microbatch, exchange, schedule, ZeRO, recomputation, axis order, cuts. */
+/** Degrees, microbatch, exchange and sharding in one, schedule, ZeRO, recomputation, axis order, cuts. */
 const KEYS = DEGREES.length + 7;
 
 interface Individual extends Standing {
@@ -93,14 +94,14 @@ export function decodeKeys(walk: Pick<Walk, 'space' | 'cutter'>, keys: Float64Ar
   const mesh = left[0];
   const { pp, tp, cp, ep, etp } = mesh;
   const microbatch = read(space.microbatches(mesh));
-  const contextExchange = read(space.contextExchanges(mesh));
+  const [contextExchange, leanness] = read(exchangesAndShardings(space, mesh));
   const { schedule, vpp } = read(space.schedules(mesh, microbatch));
   const { zeroStage, dpShard } = read(space.zeros(mesh));
   const recompute = read(space.recomputes);
   const axisOrder = read(space.axisOrders(mesh));
   const d: Decisions = {
     ...{ dpReplicate: mesh.dp / dpShard, dpShard, tp, pp, vpp, cp, ep, etp },
-    ...{ zeroStage, schedule, microbatch, axisOrder, contextExchange, recompute },
+    ...{ zeroStage, schedule, microbatch, axisOrder, contextExchange, leanness, recompute },
   };
   const rule: CutRule = read(CUT_RULES);
   return { ...d, stageStart: cutter.cut(rule, d) };
@@ -127,8 +128,11 @@ export function encodeKeys(
   }
   const sizes = space.microbatches(mesh);
   write(sizes.indexOf(plan.microbatch), sizes.length);
-  const exchanges = space.contextExchanges(mesh);
-  write(exchanges.indexOf(plan.contextExchange), exchanges.length);
+  const pairs = exchangesAndShardings(space, mesh);
+  write(
+    pairs.findIndex(([e, leanness]) => e === plan.contextExchange && leanness === leannessOf(plan)),
+    pairs.length,
+  );
   const schedules = space.schedules(mesh, plan.microbatch);
   write(
     schedules.findIndex((s) => s.schedule === plan.schedule && s.vpp === plan.vpp),
@@ -146,6 +150,15 @@ export function encodeKeys(
   const orders = space.axisOrders(mesh);
   write(orders.indexOf(plan.axisOrder), orders.length);
   return keys;
+}
+
+/** Two small decisions that one key stands for. */
+function exchangesAndShardings(
+  space: PlanSpace,
+  mesh: MeshDegrees,
+): (readonly [Candidate['contextExchange'], number])[] {
+  const shardings = space.leannesses(mesh);
+  return space.contextExchanges(mesh).flatMap((exchange) => shardings.map((l) => [exchange, l] as const));
 }
 
 function valuesOf(meshes: readonly MeshDegrees[], degree: (typeof DEGREES)[number]): number[] {

@@ -67,8 +67,8 @@ class PartitionCutter implements Balancer {
     const stages = d.pp * d.vpp;
     if (stages === 1) return Int32Array.of(0, segmentCount);
     if (stages === segmentCount) return Int32Array.from({ length: stages + 1 }, (_, v) => v);
-    const { tp, cp, ep, etp, microbatch, contextExchange, recompute } = d;
-    const key = [stages, tp, cp, ep, etp, microbatch, contextExchange, ...recompute].join();
+    const { tp, cp, ep, etp, microbatch, contextExchange, leanness = 0, recompute } = d;
+    const key = [stages, tp, cp, ep, etp, microbatch, contextExchange, leanness, ...recompute].join();
     const known = this.known.get(key);
     if (known !== undefined) return known;
     this.cutter.model.take(d);

@@ -3,12 +3,13 @@
  * left, the microbatch the nearest size that is legal, stages are cut anew.
  */
 import { divisors } from '../parallel/degrees.js';
-import { checkCandidate } from '../plan/candidate.js';
+import { checkCandidate, leannessOf } from '../plan/candidate.js';
 import type { Candidate, ScheduleKind } from '../plan/types.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import type { PlanProblem } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
 import { Cutter } from './cutRules.js';
+import { nearestLeanness } from './legalize.js';
 import type { Decisions } from './space.js';
 
 /** Decisions as a person states them. */
@@ -24,6 +25,8 @@ export interface Changes {
   readonly microbatch?: number;
   readonly schedule?: ScheduleKind;
   readonly contextExchange?: Candidate['contextExchange'];
+  /** Which sharding of the mesh's Pareto set of time against kept activations. */
+  readonly leanness?: number;
   readonly axisOrder?: Candidate['axisOrder'];
   /** RECOMPUTE_*, for every layer class. */
   readonly recompute?: number;
@@ -58,6 +61,8 @@ export function planInstead(
     zeroStage,
     axisOrder: changes.axisOrder ?? base.axisOrder,
     contextExchange: changes.contextExchange ?? (degrees.cp === 1 ? 'ring' : base.contextExchange),
+    leanness:
+      changes.leanness ?? nearestLeanness(problem.costs.leannesses?.(degrees) ?? [0], leannessOf(base)),
     recompute:
       changes.recompute === undefined ? base.recompute.slice() : base.recompute.map(() => changes.recompute!),
   };

@@ -1,4 +1,5 @@
 /** From wishes to a legal plan: the decisions nearest to what was asked for that a mesh allows. */
+import { leannessOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import type { Cutter } from './cutRules.js';
 import type { Decisions, MeshDegrees, PlanSpace } from './space.js';
@@ -35,8 +36,23 @@ export function nearestDecisions(space: PlanSpace, mesh: MeshDegrees, wish: Deci
     dpReplicate: dp / zero.dpShard,
     contextExchange: exchanges.includes(wish.contextExchange) ? wish.contextExchange : exchanges[0],
     axisOrder: orders.includes(wish.axisOrder) ? wish.axisOrder : orders[0],
+    ...leannessOn(space, mesh, wish),
     recompute: wish.recompute,
   };
+}
+
+/** The sharding wished for, or the nearest that the mesh has. */
+export function leannessOn(
+  space: PlanSpace,
+  mesh: MeshDegrees,
+  wish: Pick<Candidate, 'leanness'>,
+): Pick<Candidate, 'leanness'> {
+  const leanness = leannessOf(wish);
+  return leanness === 0 ? {} : { leanness: nearestLeanness(space.leannesses(mesh), leanness) };
+}
+
+export function nearestLeanness(choices: readonly number[], wish: number): number {
+  return Math.max(choices[0], Math.min(wish, choices[choices.length - 1]));
 }
 
 /** The decisions with cuts: the given ones where they have the right number of stages, else balanced anew. */

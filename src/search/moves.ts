@@ -7,6 +7,7 @@
  *     schedule    another order of work or depth of interleaving
  *     zero        another stage or number of shards
  *     recompute   another policy for one family of layers
+ *     leanness    another sharding of the mesh, one step leaner or faster
  *     exchange    the other context exchange
  *     order       the other axis order
  *     shift       one cut moves by one segment, more rarely by up to four
@@ -16,6 +17,7 @@
  * others keep them.
  */
 import { usableMemoryBytes } from '../cost/memory.js';
+import { leannessOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import type { Random } from '../util/random.js';
 import { CUT_RULES } from './cutRules.js';
@@ -24,7 +26,16 @@ import { nearestDecisions, withCuts } from './legalize.js';
 import type { Decisions, MeshDegrees, PlanSpace } from './space.js';
 
 export type MoveKind =
-  'mesh' | 'microbatch' | 'schedule' | 'zero' | 'recompute' | 'exchange' | 'order' | 'shift' | 'rebalance';
+  | 'mesh'
+  | 'microbatch'
+  | 'schedule'
+  | 'zero'
+  | 'recompute'
+  | 'leanness'
+  | 'exchange'
+  | 'order'
+  | 'shift'
+  | 'rebalance';
 
 /** How often each move is tried, relative to the others. */
 export const MOVE_WEIGHTS: Readonly<Record<MoveKind, number>> = {
@@ -33,13 +44,14 @@ export const MOVE_WEIGHTS: Readonly<Record<MoveKind, number>> = {
   schedule: 3,
   zero: 3,
   recompute: 3,
+  leanness: 2,
   exchange: 1,
   order: 1,
   shift: 4,
   rebalance: 2,
 };
 
-const KINDS = Object.keys(MOVE_WEIGHTS) as MoveKind[];
+const ALL_KINDS = Object.keys(MOVE_WEIGHTS) as MoveKind[];
 
 /** Largest share of a device's memory that rebalancing keeps free. */
 const MOST_SPARE = 0.1;
@@ -51,11 +63,18 @@ export class Moves {
   private readonly meshOf = new Map<string, number>();
   private readonly neighbours = new Map<number, readonly MeshDegrees[]>();
   private readonly leastMemoryBytes: number;
+  /** Kinds to draw from, and the sum of their weights. */
+  private readonly kinds: readonly MoveKind[];
+  private readonly totalWeight: number;
 
   constructor(
     private readonly space: PlanSpace,
     private readonly cutter: Cutter,
   ) {
+    // Where no mesh has a choice of shardings none is drawn for.
+    const hasShardings = space.problem.costs.leannesses !== undefined;
+    this.kinds = ALL_KINDS.filter((kind) => kind !== 'leanness' || hasShardings);
+    this.totalWeight = this.kinds.reduce((sum, kind) => sum + MOVE_WEIGHTS[kind], 0);
     space.meshes.forEach((mesh, i) => this.meshOf.set(keyOf(mesh), i));
     this.leastMemoryBytes = Math.min(
       ...space.problem.cluster.groups.map(({ device }) => usableMemoryBytes(device)),
@@ -74,7 +93,7 @@ export class Moves {
    */
   propose(c: Candidate, random: Random, keepsMesh = false): Candidate {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const kind = drawKind(random);
+      const kind = this.drawKind(random);
       const next = keepsMesh && kind === 'mesh' ? null : this.apply(kind, c, random);
       if (next !== null) return next;
     }
@@ -126,6 +145,11 @@ export class Moves {
         if (others.length === 0) return null;
         return withCuts(cutter, { ...c, recompute: random.pick(others) }, this.keptCuts(c, random));
       }
+      case 'leanness': {
+        const to = leannessOf(c) + (random.next() < 0.5 ? -1 : 1);
+        if (!space.leannesses(mesh).includes(to)) return null;
+        return withCuts(cutter, { ...c, leanness: to }, this.keptCuts(c, random));
+      }
       case 'exchange': {
         const others = space.contextExchanges(mesh).filter((e) => e !== c.contextExchange);
         return others.length === 0
@@ -141,6 +165,16 @@ export class Moves {
       case 'rebalance':
         return this.rebalance(c, random);
     }
+  }
+
+  private drawKind(random: Random): MoveKind {
+    const { kinds } = this;
+    let left = random.next() * this.totalWeight;
+    for (const kind of kinds) {
+      left -= MOVE_WEIGHTS[kind];
+      if (left < 0) return kind;
+    }
+    return kinds[kinds.length - 1];
   }
 
   private rebalance(c: Candidate, random: Random): Candidate | null {
@@ -205,17 +239,6 @@ function shiftCut(c: Candidate, random: Random): Candidate | null {
   const stageStart = c.stageStart.slice();
   stageStart[v] = to;
   return { ...c, stageStart };
-}
-
-const TOTAL_WEIGHT = KINDS.reduce((sum, kind) => sum + MOVE_WEIGHTS[kind], 0);
-
-function drawKind(random: Random): MoveKind {
-  let left = random.next() * TOTAL_WEIGHT;
-  for (const kind of KINDS) {
-    left -= MOVE_WEIGHTS[kind];
-    if (left < 0) return kind;
-  }
-  return KINDS[KINDS.length - 1];
 }
 
 function keyOf({ pp, tp, cp, ep, etp }: Omit<MeshDegrees, 'dp'>): string {

@@ -1,5 +1,6 @@
 /** Improving one plan: plausible settings of a mesh, one decision at a time, one cut at a time. */
 import { RECOMPUTE_FULL, RECOMPUTE_NONE, RECOMPUTE_SELECTIVE } from '../cost/types.js';
+import { leannessOf } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import type { Cell } from './bound.js';
 import type { Balancer } from './cutRules.js';
@@ -20,36 +21,51 @@ const NOTHING: Priced = { best: null, value: Infinity };
  */
 export function plausible(evaluator: Evaluator, space: PlanSpace, cutter: Balancer, cell: Cell): Priced {
   const first = settings(space, cell, space.problem.phase === 'train' ? 1 : 0, RECOMPUTE_NONE);
-  const best = firstThatFits(evaluator, space, cutter, first);
+  const best = firstThatFits(evaluator, space, cutter, cell.mesh, first);
   const deepest = space.schedules(cell.mesh, cell.microbatch).at(-1)!;
   if (deepest.vpp === 1) return best;
-  return better(best, firstThatFits(evaluator, space, cutter, { ...first, ...deepest }));
+  return better(best, firstThatFits(evaluator, space, cutter, cell.mesh, { ...first, ...deepest }));
 }
 
-/** The decisions as they are; where they overflow, the better of recomputing more and of sharding more. */
-function firstThatFits(evaluator: Evaluator, space: PlanSpace, cutter: Balancer, d: Decisions): Priced {
+/** The decisions as they are; where they overflow, the best of a leaner sharding, of recomputing more and of sharding state more. */
+function firstThatFits(
+  evaluator: Evaluator,
+  space: PlanSpace,
+  cutter: Balancer,
+  mesh: MeshDegrees,
+  d: Decisions,
+): Priced {
   const look = (changed: Partial<Decisions>): Priced => price(evaluator, cutter, { ...d, ...changed });
   const asIs = look({});
   if (asIs.best !== null || space.problem.phase === 'inference') return asIs;
   let best = asIs;
   const policies = [RECOMPUTE_SELECTIVE, RECOMPUTE_FULL].map((policy) => uniformRecompute(space, policy));
   for (const recompute of policies) if (best.best === null) best = look({ recompute });
-  if (d.dpShard * d.cp === 1) return best;
-  best = better(best, look({ zeroStage: 3 }));
-  for (const recompute of policies) if (best.best === null) best = look({ zeroStage: 3, recompute });
+  if (d.dpShard * d.cp > 1) {
+    best = better(best, look({ zeroStage: 3 }));
+    for (const recompute of policies) if (best.best === null) best = look({ zeroStage: 3, recompute });
+  }
+  for (const leanness of space.leannesses(mesh)) {
+    if (leanness <= 0) continue;
+    const leaner = look({ leanness });
+    // The ones after it are slower still.
+    if (leaner.best !== null) return better(best, leaner);
+  }
   return best;
 }
 
-/** Whether the setting of a cell that takes least memory fits: everything sharded, everything recomputed. */
+/** Whether the setting of a cell that takes least memory fits: everything sharded, everything recomputed, in the usual or the leanest sharding. */
 export function leanest(evaluator: Evaluator, space: PlanSpace, cutter: Balancer, cell: Cell): boolean {
   const train = space.problem.phase === 'train';
   const decisions = settings(space, cell, train ? 3 : 0, train ? RECOMPUTE_FULL : RECOMPUTE_NONE);
-  return price(evaluator, cutter, decisions).best !== null;
+  if (price(evaluator, cutter, decisions).best !== null) return true;
+  const leanness = space.leannesses(cell.mesh).at(-1)!;
+  return leanness > 0 && price(evaluator, cutter, { ...decisions, leanness }).best !== null;
 }
 
 /**
- * Changes one decision at a time, as long as that pays: schedule, context exchange, recomputation, ZeRO, axis order,
- * the mesh and the microbatch staying as they are. Cuts follow (balanced anew each time).
+ * Changes one decision at a time, as long as that pays: schedule, context exchange, recomputation, sharding (for which recomputation
+ * may be given up, or taken up), ZeRO, axis order, the mesh and the microbatch staying as they are. Cuts follow (balanced anew each time).
  */
 export function polish(
   evaluator: Evaluator,
@@ -149,6 +165,17 @@ function* recomputeVariants(space: PlanSpace, _mesh: MeshDegrees, c: Candidate):
   for (const recompute of space.recomputes) yield { ...c, recompute };
 }
 
+/** A leaner sharding alone or with less recomputation, a faster one alone or with more. */
+function* leannessVariants(space: PlanSpace, mesh: MeshDegrees, c: Candidate): Generator<Decisions> {
+  const now = leannessOf(c);
+  for (const leanness of space.leannesses(mesh)) {
+    if (leanness === now) continue;
+    for (const recompute of space.recomputes)
+      if (recompute.every((p, k) => (leanness > now ? p <= c.recompute[k] : p >= c.recompute[k])))
+        yield { ...c, leanness, recompute };
+  }
+}
+
 function* zeroVariants(space: PlanSpace, mesh: MeshDegrees, c: Candidate): Generator<Decisions> {
   for (const choice of space.zeros(mesh))
     if (choice.zeroStage !== c.zeroStage || choice.dpShard !== c.dpShard)
@@ -164,4 +191,11 @@ function* orderVariants(space: PlanSpace, mesh: MeshDegrees, c: Candidate): Gene
   for (const axisOrder of space.axisOrders(mesh)) if (axisOrder !== c.axisOrder) yield { ...c, axisOrder };
 }
 
-const VARIANTS = [scheduleVariants, exchangeVariants, recomputeVariants, zeroVariants, orderVariants];
+const VARIANTS = [
+  scheduleVariants,
+  exchangeVariants,
+  recomputeVariants,
+  leannessVariants,
+  zeroVariants,
+  orderVariants,
+];

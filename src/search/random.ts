@@ -18,6 +18,9 @@ export function randomPlan(space: PlanSpace, cutter: Cutter, random: Random): Ca
   const { pp, tp, cp, ep, etp } = mesh;
   const microbatch = random.pick(space.microbatches(mesh));
   const contextExchange = random.pick(space.contextExchanges(mesh));
+  const shardings = space.leannesses(mesh);
+  // Nothing is drawn where there is no choice.
+  const leanness = shardings.length > 1 ? random.pick(shardings) : 0;
   const { schedule, vpp } = random.pick(space.schedules(mesh, microbatch));
   const { zeroStage, dpShard } = random.pick(space.zeros(mesh));
   const recompute = random.pick(space.recomputes);
@@ -25,7 +28,7 @@ export function randomPlan(space: PlanSpace, cutter: Cutter, random: Random): Ca
   const dpReplicate = mesh.dp / dpShard;
   const decisions = {
     ...{ dpReplicate, dpShard, tp, pp, vpp, cp, ep, etp },
-    ...{ zeroStage, schedule, microbatch, axisOrder, contextExchange, recompute },
+    ...{ zeroStage, schedule, microbatch, axisOrder, contextExchange, leanness, recompute },
   };
   const rule: CutRule = random.pick(CUT_RULES);
   return { ...decisions, stageStart: cutter.cut(rule, decisions) };

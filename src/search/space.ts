@@ -2,7 +2,7 @@
  * The stated plan space of a problem: which decisions there are, in which order they are taken, and what each may be
  * given those before it. Every solver and the agent draw from here, so they search the same space.
  *
- *     mesh (pp, tp, cp, ep, etp, dp) -> context exchange -> microbatch -> schedule (and vpp) -> ZeRO stage and shards -> recompute -> axis order -> cuts
+ *     mesh (pp, tp, cp, ep, etp, dp) -> context exchange -> sharding -> microbatch -> schedule (and vpp) -> ZeRO stage and shards -> recompute -> axis order -> cuts
  */
 import { RECOMPUTE_KINDS, RECOMPUTE_NONE } from '../cost/types.js';
 import { divisors } from '../parallel/degrees.js';
@@ -40,6 +40,7 @@ export const MAX_VPP = 8;
 export const MAX_CP = 32;
 /** A microbatch holds at most this many tokens per device (or one sequence). */
 export const MAX_MICROBATCH_TOKENS = 65536;
+const USUAL_ONLY: readonly number[] = [0];
 /** Neighbouring microbatch sizes differ by at least this factor. */
 const MICROBATCH_RATIO = 1.3;
 
@@ -89,6 +90,11 @@ export class PlanSpace {
     return CONTEXT_EXCHANGES.filter((exchange) => contextFault(exchange, tp, cp, contextHeads) === null);
   }
 
+  /** Shardings of the mesh to choose from, ascending; 0 is the usual one. */
+  leannesses(mesh: MeshDegrees): readonly number[] {
+    return this.problem.costs.leannesses?.(mesh) ?? USUAL_ONLY;
+  }
+
   /** Stage 0 shards nothing, so its split of dp is one choice; there must be ranks to shard over for the others. */
   zeros(mesh: MeshDegrees): ZeroChoice[] {
     const choices: ZeroChoice[] = [{ zeroStage: 0, dpShard: 1 }];
@@ -119,6 +125,7 @@ export class PlanSpace {
     for (const mesh of this.meshes) {
       const perCut =
         this.contextExchanges(mesh).length *
+        this.leannesses(mesh).length *
         this.zeros(mesh).length *
         this.recomputes.length *
         this.axisOrders(mesh).length;
@@ -133,16 +140,17 @@ export class PlanSpace {
   *decisions(mesh: MeshDegrees, microbatch: number): Generator<Decisions> {
     const { pp, tp, cp, ep, etp } = mesh;
     for (const contextExchange of this.contextExchanges(mesh))
-      for (const { schedule, vpp } of this.schedules(mesh, microbatch))
-        for (const { zeroStage, dpShard } of this.zeros(mesh))
-          for (const recompute of this.recomputes)
-            for (const axisOrder of this.axisOrders(mesh)) {
-              const dpReplicate = mesh.dp / dpShard;
-              yield {
-                ...{ dpReplicate, dpShard, tp, pp, vpp, cp, ep, etp },
-                ...{ zeroStage, schedule, microbatch, axisOrder, contextExchange, recompute },
-              };
-            }
+      for (const leanness of this.leannesses(mesh))
+        for (const { schedule, vpp } of this.schedules(mesh, microbatch))
+          for (const { zeroStage, dpShard } of this.zeros(mesh))
+            for (const recompute of this.recomputes)
+              for (const axisOrder of this.axisOrders(mesh)) {
+                const dpReplicate = mesh.dp / dpShard;
+                yield {
+                  ...{ dpReplicate, dpShard, tp, pp, vpp, cp, ep, etp },
+                  ...{ zeroStage, schedule, microbatch, axisOrder, contextExchange, leanness, recompute },
+                };
+              }
   }
 
   /** Every plan of the space, lazily. `stageStart` is reused between plans: copy what must live. */
@@ -164,7 +172,7 @@ export class PlanSpace {
         : 'one recompute policy';
     return (
       `${this.meshes.length} meshes of ${problem.devices} devices (pp, tp, cp <= ${MAX_CP}, ep, etp in {1, tp}, dp); microbatches that divide ` +
-      `the replica's batch; 1F1B, GPipe, ZB-H1 and interleaving up to vpp = ${MAX_VPP}; ring or all-to-all context exchange; ZeRO 0-3 over any divisor of dp; ` +
+      `the replica's batch; 1F1B, GPipe, ZB-H1 and interleaving up to vpp = ${MAX_VPP}; ring or all-to-all context exchange; shardings of the Pareto set of time against kept activations; ZeRO 0-3 over any divisor of dp; ` +
       `${families}; two axis orders; every cut between segments`
     );
   }

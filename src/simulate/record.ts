@@ -60,6 +60,7 @@ export const DECISIONS = [
   'microbatch',
   'axisOrder',
   'contextExchange',
+  'leanness',
 ] as const satisfies readonly (keyof Candidate)[];
 
 type Unlisted = Exclude<keyof Candidate, (typeof DECISIONS)[number] | 'recompute' | 'stageStart'>;
@@ -96,7 +97,7 @@ export function priceRow(estimate: Estimate, out: Float64Array): Float64Array {
 export function planText(c: Candidate): string {
   let text = '';
   for (const name of DECISIONS) {
-    const value = c[name];
+    const value = c[name] ?? 0;
     text += typeof value === 'string' ? `"${value}",` : `${value},`;
   }
   text += '"';

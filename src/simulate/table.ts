@@ -5,6 +5,7 @@
 import { KERNEL_KINDS, RECOMPUTE_FULL, RECOMPUTE_NONE } from '../cost/types.js';
 import type { StackProfile } from '../cost/stack.js';
 import type { ClassCosts, CostProvider, Phase, ShardKey } from '../cost/types.js';
+import { shardKeyOf } from '../plan/candidate.js';
 import type { Segmentation } from '../graph/types.js';
 import { RangeMax } from './rangeMax.js';
 
@@ -178,6 +179,11 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 
 const FIELDS = 7;
 
+/** Exchange and sharding in one number. */
+function variantOf({ contextExchange, leanness = 0 }: Sharding): number {
+  return 2 * leanness + (contextExchange === 'ring' ? 0 : 1);
+}
+
 /** What of a candidate a table depends on. */
 export type Sharding = Omit<ShardKey, 'deviceGroup'>;
 
@@ -201,11 +207,11 @@ export class TableCache {
 
   /** The view of a candidate's sharding on a device group. */
   get(c: Sharding, deviceGroup: number): TableView {
-    const { tp, cp, ep, etp, microbatch, contextExchange } = c;
-    const exchange = contextExchange === 'ring' ? 0 : 1;
+    const { tp, cp, ep, etp, microbatch } = c;
+    const variant = variantOf(c);
     const keys = this.slotKey;
     const mask = this.slots - 1;
-    let slot = hash(tp, cp, ep, etp, microbatch, deviceGroup, exchange) & mask;
+    let slot = hash(tp, cp, ep, etp, microbatch, deviceGroup, variant) & mask;
     for (; ; slot = (slot + 1) & mask) {
       const view = this.slotView[slot]!;
       if (view === null) break;
@@ -217,26 +223,26 @@ export class TableCache {
         keys[at + 3] === etp &&
         keys[at + 4] === microbatch &&
         keys[at + 5] === deviceGroup &&
-        keys[at + 6] === exchange
+        keys[at + 6] === variant
       )
         return view;
     }
-    return this.add({ tp, cp, ep, etp, microbatch, deviceGroup, contextExchange }, slot);
+    return this.add(shardKeyOf(c, deviceGroup), slot);
   }
 
   private add(key: ShardKey, slot: number): TableView {
-    const exchange = key.contextExchange === 'ring' ? 0 : 1;
+    const variant = variantOf(key);
     let free = slot;
     if (4 * this.count >= this.slots) {
       this.slotView.fill(null);
       this.count = 0;
       free =
-        hash(key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup, exchange) & (this.slots - 1);
+        hash(key.tp, key.cp, key.ep, key.etp, key.microbatch, key.deviceGroup, variant) & (this.slots - 1);
     }
     const view = new TableView(this.provider.costs(key), this.segmentation, this.phase, this.stack);
     this.slotView[free] = view;
     const { tp, cp, ep, etp, microbatch, deviceGroup } = key;
-    this.slotKey.set([tp, cp, ep, etp, microbatch, deviceGroup, exchange], free * FIELDS);
+    this.slotKey.set([tp, cp, ep, etp, microbatch, deviceGroup, variant], free * FIELDS);
     this.count++;
     return view;
   }
@@ -249,13 +255,14 @@ function hash(
   etp: number,
   microbatch: number,
   deviceGroup: number,
-  exchange: number,
+  variant: number,
 ): number {
   let h = Math.imul(tp, 0x9e3779b1);
   h = Math.imul(h ^ cp, 0x85ebca6b);
   h = Math.imul(h ^ ep, 0xc2b2ae35);
   h = Math.imul(h ^ etp, 0x27d4eb2f);
   h = Math.imul(h ^ microbatch, 0x165667b1);
-  h = Math.imul(h ^ (2 * deviceGroup + exchange), 0x9e3779b1);
+  h = Math.imul(h ^ deviceGroup, 0x85ebca6b);
+  h = Math.imul(h ^ variant, 0x9e3779b1);
   return h ^ (h >>> 15);
 }

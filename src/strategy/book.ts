@@ -6,7 +6,7 @@ import type { Cluster } from '../cluster/index.js';
 import type { StackProfile } from '../cost/stack.js';
 import type { ClassCollective } from '../cost/traffic.js';
 import { KERNEL_KINDS, RECOMPUTE_KINDS, TP_KINDS } from '../cost/types.js';
-import type { ClassCosts, CostProvider, Phase, Precision, ShardKey } from '../cost/types.js';
+import type { ClassCosts, CostProvider, Phase, Precision, ShardDegrees, ShardKey } from '../cost/types.js';
 import type { Graph, Segmentation } from '../graph/index.js';
 import { AXIS_SEQUENCE } from '../graph/index.js';
 import { contextHeads } from './context.js';
@@ -22,7 +22,7 @@ import { priceLayer } from './price.js';
 import { refineFactors } from './refine.js';
 import type { RankScale } from './scale.js';
 import type { LayerStrategy } from './solve.js';
-import type { Passing, SequenceParallel, ShardingPoint } from './sharder.js';
+import type { Passing, SequenceParallel, ShardingChoices } from './sharder.js';
 import { Sharder } from './sharder.js';
 import { OverhearingClock } from './traffic.js';
 
@@ -34,12 +34,12 @@ export interface BookOptions {
   readonly sequenceParallel?: SequenceParallel | undefined;
   /** Default: `any`. */
   readonly passing?: Passing | undefined;
-  /** Share of a model's time that may be given up for shardings that keep less; default 0. */
-  readonly leaner?: number | undefined;
 }
 
 /** Tensor-parallel degrees beyond this are not offered: no published run goes further, and heads rarely divide. */
 const MAX_TP = 64;
+
+const USUAL_ONLY: readonly number[] = [0];
 
 export const FLOAT_BYTES: Readonly<Record<Precision, number>> = {
   fp32: 4,
@@ -61,6 +61,8 @@ export class StrategyBook implements CostProvider {
   private readonly crossings: Crossings;
   private readonly traffic: readonly ExpertTraffic[];
   private readonly strategyCache = new Map<string, readonly LayerStrategy[]>();
+  private readonly choiceCache = new Map<string, ShardingChoices>();
+  private readonly leannessCache = new Map<string, readonly number[]>();
   private readonly costCache = new Map<string, ClassCosts>();
   private readonly clocks = new Map<string, KernelClock>();
 
@@ -184,24 +186,56 @@ export class StrategyBook implements CostProvider {
       const last = this.from.book.cluster.groups.length - 1;
       return this.from.book.strategies({ ...key, deviceGroup: Math.min(key.deviceGroup, last) });
     }
+    const { leanness = 0 } = key;
+    if (leanness !== 0) {
+      const { points, usual } = this.shardings(key);
+      // Where device groups differ, some have fewer to choose from.
+      return points[Math.max(0, Math.min(usual + leanness, points.length - 1))].strategies;
+    }
     const id = shardingId(key);
     let found = this.strategyCache.get(id);
     if (!found) {
-      const { leaner = 0 } = this.options;
-      const sharder = this.sharder(key);
-      found = (leaner > 0 ? sharder.leaner(leaner) : sharder.usual()).strategies;
+      found = this.sharder(key).usual().strategies;
       this.strategyCache.set(id, found);
     }
     return found;
   }
 
-  /** Shardings of which none is both faster and leaner than another, the fastest first; worked out anew each time. */
-  pareto(key: ShardKey): ShardingPoint[] {
-    return this.sharder(key).pareto();
+  /** What `leanness` chooses from, counted from the usual sharding. */
+  shardings(key: ShardKey): ShardingChoices {
+    const id = shardingId(key);
+    let found = this.choiceCache.get(id);
+    if (!found) {
+      const sharder = this.sharder(key);
+      found = sharder.choices();
+      this.choiceCache.set(id, found);
+    }
+    return found;
+  }
+
+  leannesses({ tp, cp, ep, etp }: ShardDegrees): readonly number[] {
+    if (this.from?.keepsStrategies === true) return this.from.book.leannesses({ tp, cp, ep, etp });
+    if (tp === 1) return USUAL_ONLY;
+    const id = `${tp}/${cp}/${ep}/${etp}`;
+    let found = this.leannessCache.get(id);
+    if (!found) {
+      let least = 0;
+      let most = 0;
+      this.cluster.groups.forEach((_, deviceGroup) => {
+        const { points, usual } = this.shardings({
+          ...{ tp, cp, ep, etp, deviceGroup, microbatch: 1, contextExchange: 'ring' },
+        });
+        least = Math.min(least, -usual);
+        most = Math.max(most, points.length - 1 - usual);
+      });
+      found = Array.from({ length: most - least + 1 }, (_, i) => least + i);
+      this.leannessCache.set(id, found);
+    }
+    return found;
   }
 
   costs(key: ShardKey): ClassCosts {
-    const id = `${shardingId(key)}/${key.microbatch}/${key.contextExchange}`;
+    const id = `${shardingId(key)}/${key.microbatch}/${key.contextExchange}/${key.leanness ?? 0}`;
     let found = this.costCache.get(id);
     if (!found) {
       found = this.price(key);

@@ -7,6 +7,8 @@ import { keptBytes, keptShards, keptTensors } from './kept.js';
 import type { KernelClock } from './kernels.js';
 import type { Layer } from './layer.js';
 import { blockOptions } from './options.js';
+import type { BlockOption } from './options.js';
+import type { Reshard } from './reshard.js';
 import type { RankScale } from './scale.js';
 import { tensorBytes } from './scale.js';
 import type { LayerStrategy } from './solve.js';
@@ -39,8 +41,9 @@ const NEVER_SEC = 1e6;
 /** Prices of memory that are tried: what all kept bytes together are worth, in the time of all layers. */
 const MEMORY_PRICES = [0.25, 1, 4];
 
-/** Less memory than this share is no point of its own. */
-const WORTH_SHARE = 0.01;
+/** What saves less than these shares of memory and of time is no choice of its own. */
+const WORTH_BYTES = 0.03;
+const WORTH_SEC = 0.003;
 
 export interface SharderSetting {
   readonly layers: readonly Layer[];
@@ -69,13 +72,26 @@ export interface ShardingPoint {
   readonly keptBytes: number;
 }
 
+/** Shardings to choose from. */
+export interface ShardingChoices {
+  readonly points: readonly ShardingPoint[];
+  /** Index of the one that is planned with unless another is asked for. */
+  readonly usual: number;
+}
+
 export class Sharder {
+  private readonly solved = new Map<string, ShardingPoint>();
+  /** Seconds that all solutions share: of options of every layer's blocks, and of collectives by tensor. */
+  private readonly optionSec: readonly Map<BlockOption, number>[];
+  private readonly reshardSec: readonly Map<Reshard, number>[][];
   private readonly kept: readonly Uint8Array[];
   private readonly options: ReturnType<typeof blockOptions>[];
 
   constructor(private readonly setting: SharderSetting) {
     this.kept = setting.layers.map(keptTensors);
     this.options = setting.layers.map((layer) => blockOptions(layer, setting.tp, setting.etp));
+    this.optionSec = setting.layers.map(() => new Map<BlockOption, number>());
+    this.reshardSec = setting.layers.map(({ tensors }) => tensors.map(() => new Map<Reshard, number>()));
   }
 
   /** What is planned with. */
@@ -91,36 +107,73 @@ export class Sharder {
     return unusual.timeSec < usual.timeSec * (1 - UNUSUAL_GAIN) ? unusual : usual;
   }
 
-  /** The leanest sharding that takes at most that share more time than the usual one. */
-  leaner(share: number): ShardingPoint {
+  /**
+   * The usual sharding among those of which none is both faster and leaner than another: faster ones that keep more before
+   * it, leaner ones after it, each slower and leaner than the one before. The usual one may itself be beaten by a leaner one
+   * that few launchers have ready.
+   */
+  choices(): ShardingChoices {
+    const { wanted, tp, maySplitSequence, trains, passing } = this.setting;
     const usual = this.usual();
-    const least = usual.timeSec * (1 + share);
-    return this.pareto().reduce(
-      (best, point) => (point.timeSec <= least && point.keptBytes < best.keptBytes ? point : best),
-      usual,
-    );
-  }
-
-  /** Shardings of which none is both faster and leaner than another, the fastest first. */
-  pareto(): ShardingPoint[] {
-    const { wanted, tp, maySplitSequence } = this.setting;
-    const usual = this.usual();
-    if (wanted !== 'auto' || tp === 1 || usual.keptBytes === 0) return [usual];
-    const found = [usual];
+    if (wanted !== 'auto' || tp === 1 || !trains || usual.keptBytes === 0)
+      return { points: [usual], usual: 0 };
+    const anyLayout = passing === 'any';
     const perByte = usual.timeSec / usual.keptBytes;
     for (const alongSequence of maySplitSequence ? [false, true] : [false])
-      for (const price of [0, ...MEMORY_PRICES]) found.push(this.solve(alongSequence, true, price * perByte));
-    found.sort((a, b) => a.timeSec - b.timeSec || a.keptBytes - b.keptBytes);
-    const front: ShardingPoint[] = [];
+      for (const price of [0, ...MEMORY_PRICES]) this.solve(alongSequence, anyLayout, price * perByte);
+    const found = [...this.solved.values()].sort(
+      (a, b) => a.timeSec - b.timeSec || a.keptBytes - b.keptBytes,
+    );
+    const faster: ShardingPoint[] = [];
+    const leaner: ShardingPoint[] = [];
+    let leastBytes = Infinity;
     for (const point of found) {
-      const last = front.at(-1);
-      if (last === undefined || point.keptBytes < last.keptBytes * (1 - WORTH_SHARE)) front.push(point);
+      if (point.keptBytes >= leastBytes * (1 - WORTH_BYTES)) continue;
+      if (point.keptBytes < usual.keptBytes * (1 - WORTH_BYTES)) leaner.push(point);
+      else if (point.timeSec < usual.timeSec * (1 - WORTH_SEC)) faster.push(point);
+      else continue;
+      leastBytes = point.keptBytes;
     }
-    return front;
+    return { points: [...faster, usual, ...leaner], usual: faster.length };
+  }
+
+  private blockSec(layer: Layer, b: number, option: BlockOption): number {
+    const known = this.optionSec[layer.classId];
+    let sec = known.get(option);
+    if (sec === undefined) {
+      const { clock, scale, trains } = this.setting;
+      const s = clock.blockSec(layer, layer.blocks[b], option, scale);
+      sec = s.forward + s.statistics + (trains ? s.backwardInput + s.backwardWeight + s.statistics : 0);
+      known.set(option, sec);
+    }
+    return sec;
+  }
+
+  private collectiveSec(layer: Layer, kind: Reshard, t: number): number {
+    if (kind === 'none' || kind === 'slice') return 0;
+    const { clock, scale, wanted } = this.setting;
+    if (wanted === false && (kind === 'reduceScatter' || kind === 'allGather')) return NEVER_SEC;
+    const known = this.reshardSec[layer.classId][t];
+    let sec = known.get(kind);
+    if (sec === undefined) {
+      sec = clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t], scale));
+      known.set(kind, sec);
+    }
+    return sec;
   }
 
   private solve(alongSequence: boolean, alongFeatures: boolean, secPerByte = 0): ShardingPoint {
-    const { layers, repeats, crossings, tp, clock, scale, trains, wanted, passing } = this.setting;
+    const id = `${alongSequence}/${alongFeatures}/${secPerByte}`;
+    let point = this.solved.get(id);
+    if (point === undefined) {
+      point = this.solveAnew(alongSequence, alongFeatures, secPerByte);
+      this.solved.set(id, point);
+    }
+    return point;
+  }
+
+  private solveAnew(alongSequence: boolean, alongFeatures: boolean, secPerByte: number): ShardingPoint {
+    const { layers, repeats, crossings, tp, clock, scale, trains, passing } = this.setting;
     const { gatheredInputs } = clock.stack;
     const strategies = solveModel({
       layers,
@@ -133,16 +186,8 @@ export class Sharder {
       othersAlongFeatures: passing === 'any',
       prices: {
         trains,
-        blockSec: (layer, b, option) => {
-          const s = clock.blockSec(layer, layer.blocks[b], option, scale);
-          return s.forward + s.statistics + (trains ? s.backwardInput + s.backwardWeight + s.statistics : 0);
-        },
-        collectiveSec: (layer, kind, t) =>
-          kind === 'none' || kind === 'slice'
-            ? 0
-            : wanted === false && (kind === 'reduceScatter' || kind === 'allGather')
-              ? NEVER_SEC
-              : clock.tensorParallelSec(kind, tensorBytes(layer.tensors[t], scale)),
+        blockSec: (layer, b, option) => this.blockSec(layer, b, option),
+        collectiveSec: (layer, kind, t) => this.collectiveSec(layer, kind, t),
         keptSec: (layer, t, made, read) =>
           secPerByte === 0 || this.kept[layer.classId][t] === 0
             ? 0

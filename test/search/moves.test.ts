@@ -20,6 +20,7 @@ const PROBLEMS: readonly SyntheticOptions[] = [
   { devices: 96, globalBatch: 480, experts: 8, spread: 0.2 },
   { devices: 7, globalBatch: 14, layers: 9 },
   { devices: 16, phase: 'inference' },
+  { devices: 32, globalBatch: 128, shardings: 3 },
   { devices: 1, globalBatch: 4 },
 ];
 
@@ -39,6 +40,7 @@ function isInSpace(space: PlanSpace, moves: Moves, c: Candidate): boolean {
     space.zeros(mesh).some((z) => z.zeroStage === c.zeroStage && z.dpShard === c.dpShard) &&
     space.recomputes.some(has) &&
     space.axisOrders(mesh).includes(c.axisOrder) &&
+    space.leannesses(mesh).includes(c.leanness ?? 0) &&
     space.contextExchanges(mesh).includes(c.contextExchange)
   );
 }
@@ -61,13 +63,13 @@ describe('search/moves', () => {
   });
 
   it('reaches every mesh by its moves, and every kind of move changes something somewhere', () => {
-    for (const options of PROBLEMS.slice(0, 3)) {
+    for (const options of [...PROBLEMS.slice(0, 3), PROBLEMS[4]]) {
       const { space, cutter, moves } = world(options);
       const random = new Random(5);
       const met = new Set<unknown>();
       const kinds = new Set<MoveKind>();
       let plan = randomPlan(space, cutter, random);
-      for (let i = 0; i < 200 * space.meshes.length && met.size < space.meshes.length; i++) {
+      for (let i = 0; i < 200 * space.meshes.length && (i < 50 || met.size < space.meshes.length); i++) {
         for (const kind of Object.keys(MOVE_WEIGHTS) as MoveKind[]) {
           const next = moves.apply(kind, plan, random);
           if (next !== null && !equalCandidates(next, plan)) kinds.add(kind);
@@ -78,6 +80,7 @@ describe('search/moves', () => {
       expect(met.size).to.equal(space.meshes.length);
       for (const kind of ['mesh', 'microbatch', 'zero', 'recompute', 'shift'] as const)
         expect(kinds.has(kind), kind).to.equal(true);
+      expect(kinds.has('leanness')).to.equal(options.shardings !== undefined);
     }
   });
 

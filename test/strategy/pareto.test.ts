@@ -24,28 +24,46 @@ const sum = (column: Float64Array, sizes: Int32Array): number =>
 describe('shardings that trade time for memory', () => {
   const experts = analyzeModel(buildZoo(zooConfig('qwen3-30b-a3b')), 'zoo', { seq: 4096 });
 
-  it('are a Pareto set: the fastest first, each next one slower and leaner', () => {
-    const front = bookOf(experts).pareto(keyOf(8));
-    expect(front.length).to.be.above(1);
-    for (let i = 1; i < front.length; i++) {
-      expect(front[i].timeSec).to.be.above(front[i - 1].timeSec);
-      expect(front[i].keptBytes).to.be.below(front[i - 1].keptBytes);
+  it('stand in order, the usual one among them: each next one is leaner, and of all but the usual one slower', () => {
+    let several = 0;
+    for (const tp of [2, 8, 16, 32, 64]) {
+      const { points, usual } = bookOf(experts).shardings(keyOf(tp));
+      for (let i = 1; i < points.length; i++) {
+        expect(points[i].keptBytes).to.be.below(points[i - 1].keptBytes);
+        if (i !== usual && i !== usual + 1) expect(points[i].timeSec).to.be.above(points[i - 1].timeSec);
+      }
+      for (let i = 0; i < usual; i++) expect(points[i].timeSec).to.be.below(points[usual].timeSec);
+      if (points.length > 1) several++;
     }
+    expect(several).to.be.above(2);
   });
 
-  it('are one where nothing is split', () => {
-    expect(bookOf(experts).pareto(keyOf(1))).to.have.length(1);
+  it('are one where nothing is split, and where nothing is kept', () => {
+    expect(bookOf(experts).leannesses(keyOf(1))).to.deep.equal([0]);
+    expect(bookOf(experts, { phase: 'inference' }).leannesses(keyOf(8))).to.deep.equal([0]);
   });
 
-  it('reach the cost tables: a model told to be leaner saves fewer activations in at most that much more time', () => {
-    const usual = bookOf(experts);
-    const lean = bookOf(experts, { leaner: 0.25 });
+  it('reach the cost tables: a leaner one saves fewer activations in more time, and 0 is the usual one', () => {
+    const book = bookOf(experts);
     const { classSize } = experts.segmentation;
-    const [u, l] = [usual.costs(keyOf(8)), lean.costs(keyOf(8))];
-    expect(sum(l.savedBytes[0], classSize)).to.be.below(0.95 * sum(u.savedBytes[0], classSize));
-    const secOf = (book: StrategyBook): number =>
-      book.strategies(keyOf(8)).reduce((sec, s, c) => sec + s.costSec * classSize[c], 0);
-    expect(secOf(lean)).to.be.within(secOf(usual), 1.25 * secOf(usual));
+    expect(book.leannesses(keyOf(8))).to.include.members([0, 1]);
+    const usual = book.costs(keyOf(8));
+    const lean = book.costs({ ...keyOf(8), leanness: 1 });
+    expect(book.costs({ ...keyOf(8), leanness: 0 })).to.equal(usual);
+    expect(sum(lean.savedBytes[0], classSize)).to.be.below(0.98 * sum(usual.savedBytes[0], classSize));
+    const secOf = (leanness: number): number =>
+      book.strategies({ ...keyOf(8), leanness }).reduce((sec, s, c) => sec + s.costSec * classSize[c], 0);
+    const { points, usual: at } = book.shardings(keyOf(8));
+    expect(secOf(1)).to.be.closeTo(points[at + 1].timeSec, 1e-12);
+  });
+
+  it('are taken over where the same plan is priced with other figures', () => {
+    const book = bookOf(experts);
+    const other = book.repriced(book.cluster, { ...book.options.stack, tpExposed: 1 });
+    expect(other.leannesses(keyOf(8))).to.deep.equal(book.leannesses(keyOf(8)));
+    expect(other.strategies({ ...keyOf(8), leanness: 1 })).to.equal(
+      book.strategies({ ...keyOf(8), leanness: 1 }),
+    );
   });
 });
 

@@ -4,6 +4,7 @@
  * most plans out; cases in which nothing fits are drawn again.
  */
 import { loadCluster } from '../../src/cluster/index.js';
+import type { Cluster } from '../../src/cluster/index.js';
 import { lowerBoundSec } from '../../src/search/bound.js';
 import { PlanSpace } from '../../src/search/space.js';
 import { createEstimate, createSimulator } from '../../src/simulate/estimate.js';
@@ -23,14 +24,27 @@ export interface BoundCheck {
 }
 
 /** Larger spaces are drawn again. */
-const MOST_PLANS = 1500;
+const MOST_PLANS = 2500;
 
 const CLUSTERS = ['h100-sxm', 'a100-80gb', 'v100', 'tpu-v5p', 'gb200-nvl72'] as const;
+
+function withMemory(cluster: Cluster, share: number): Cluster {
+  const groups = cluster.groups.map((group) => {
+    const { memoryBytes, reservedBytes } = group.device;
+    const device = {
+      ...group.device,
+      memoryBytes: share * memoryBytes,
+      reservedBytes: share * reservedBytes,
+    };
+    return { ...group, device };
+  });
+  return { ...cluster, groups };
+}
 
 /** Draws problems until so many have been priced in full, and compares. */
 export function checkRandomBounds(count: number, seed: number): BoundCheck {
   const random = new Random(seed);
-  const clusters = new Map<string, ReturnType<typeof loadCluster>>();
+  const clusters = new Map<string, Cluster>();
   const estimate = createEstimate();
   const gaps: number[] = [];
   let tight = 0;
@@ -38,8 +52,9 @@ export function checkRandomBounds(count: number, seed: number): BoundCheck {
   for (let draws = 0; gaps.length < count && draws < 20 * count; draws++) {
     const devices = random.pick([1, 2, 2, 3, 4, 4, 6, 8]);
     const name = random.pick(CLUSTERS);
-    const key = `${name} ${devices}`;
-    if (!clusters.has(key)) clusters.set(key, loadCluster(name, devices));
+    const memoryShare = random.pick([1, 1, 0.1, 0.05]);
+    const key = `${name} ${devices}, ${memoryShare} of the memory`;
+    if (!clusters.has(key)) clusters.set(key, withMemory(loadCluster(name, devices), memoryShare));
     const options: SyntheticOptions = {
       devices,
       cluster: clusters.get(key)!,
@@ -52,6 +67,7 @@ export function checkRandomBounds(count: number, seed: number): BoundCheck {
       experts: random.next() < 0.2 ? 2 : 1,
       spread: random.next() < 0.5 ? 0 : random.next(),
       tied: random.next() < 0.3,
+      shardings: random.pick([1, 1, 2, 3]),
     };
     const problem = syntheticProblem(options);
     const space = new PlanSpace(problem);

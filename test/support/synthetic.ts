@@ -30,6 +30,8 @@ export interface SyntheticOptions {
   readonly spread?: number;
   /** Whether the embedding and the head share their table. */
   readonly tied?: boolean;
+  /** Shardings to choose from where tp is above 1; default 1. */
+  readonly shardings?: number;
 }
 
 export function syntheticProblem(options: SyntheticOptions = {}): PlanProblem {
@@ -46,7 +48,9 @@ export function syntheticProblem(options: SyntheticOptions = {}): PlanProblem {
       : loadCluster(options.cluster ?? 'h100-sxm', devices);
   const kinds = layerKinds(options.spread ?? 0);
   const segmentation = chain(layers, kinds.length, vocabulary * hidden, options.tied ?? false);
-  const costs = syntheticCosts({ kinds, hidden, vocabulary, sequenceLength, experts, phase, cluster });
+  const shardings = options.shardings ?? 1;
+  const sizes = { kinds, hidden, vocabulary, sequenceLength, experts, phase, cluster, shardings };
+  const costs = syntheticCosts(sizes);
   const layerParameters = 12 * hidden * hidden;
   const expertParameters = experts > 1 ? layers * 8 * hidden * hidden * experts : 0;
   const dense = layers * layerParameters - (experts > 1 ? layers * 8 * hidden * hidden : 0);
@@ -162,14 +166,23 @@ interface Sizes {
   readonly experts: number;
   readonly phase: Phase;
   readonly cluster: Cluster;
+  readonly shardings: number;
 }
 
 function syntheticCosts(sizes: Sizes): CostProvider {
   const tables = new Map<string, ClassCosts>();
+  const { shardings } = sizes;
   return {
+    // As many as asked for, the usual one in their middle.
+    ...(shardings > 1
+      ? {
+          leannesses: ({ tp }) =>
+            tp === 1 ? [0] : Array.from({ length: shardings }, (_, i) => i - Math.floor((shardings - 1) / 2)),
+        }
+      : {}),
     costs(key: ShardKey): ClassCosts {
-      const { tp, cp, ep, etp, microbatch, deviceGroup, contextExchange } = key;
-      const id = [tp, cp, ep, etp, microbatch, deviceGroup, contextExchange].join();
+      const { tp, cp, ep, etp, microbatch, deviceGroup, contextExchange, leanness = 0 } = key;
+      const id = [tp, cp, ep, etp, microbatch, deviceGroup, contextExchange, leanness].join();
       const known = tables.get(id);
       if (known !== undefined) return known;
       const table = buildTable(sizes, key);
@@ -192,14 +205,18 @@ function buildTable(sizes: Sizes, key: ShardKey): ClassCosts {
   const expertShare = experts > 1 ? 8 / 12 : 0;
   const column = (f: (k: number) => number): Float64Array => Float64Array.from(weight, (_, k) => f(k));
   const forward = column((k) => (2 * tokens * layerParameters * weight[k]) / key.tp);
-  const forwardSec = column((k) => forward[k] / rate + 5e-6);
+  // A leaner sharding has less to do on each rank and more to exchange, and keeps less.
+  const { leanness = 0 } = key;
+  const forwardSec = column((k) => ((1 - 0.02 * leanness) * forward[k]) / rate + 5e-6);
   const tp = column((k) =>
-    isLayer[k] && key.tp > 1 ? (2 * boundaryBytes * (key.tp - 1)) / key.tp / 3e11 : 0,
+    isLayer[k] && key.tp > 1 ? (1.5 ** leanness * 2 * boundaryBytes * (key.tp - 1)) / key.tp / 3e11 : 0,
   );
   const exchanges = key.contextExchange === 'ring' ? key.cp - 1 : 4 / key.cp;
   const cp = column((k) => (isLayer[k] && key.cp > 1 ? (boundaryBytes * exchanges) / 2e11 : 0));
   const ep = column((k) => (isLayer[k] && key.ep > 1 ? (2 * boundaryBytes) / 4e10 : 0));
-  const savedAll = column((k) => (boundaryBytes * (isLayer[k] ? 17 * weight[k] : 1)) / key.tp);
+  const savedAll = column(
+    (k) => (0.6 ** leanness * boundaryBytes * (isLayer[k] ? 17 * weight[k] : 1)) / key.tp,
+  );
   const tableParameters = (vocabulary * hidden) / key.tp;
   const none = column(() => 0);
   const train = sizes.phase === 'train';
@@ -287,6 +304,7 @@ export function syntheticCandidate(problem: PlanProblem, given: Partial<Candidat
     microbatch: key.microbatch,
     axisOrder: given.axisOrder ?? 'tp-cp-dp-pp',
     contextExchange: key.contextExchange,
+    ...(given.leanness === undefined ? {} : { leanness: given.leanness }),
     recompute: given.recompute ?? new Uint8Array(classCount),
     stageStart:
       given.stageStart ??
@@ -312,6 +330,7 @@ export function randomCandidate(problem: PlanProblem, random: Random): Candidate
     const dp = problem.devices / (tp * cp * pp);
     if (dp < 1 || !Number.isInteger(dp) || pp * vpp > segmentCount) continue;
     const dpReplicate = random.next() < 0.7 ? 1 : power(dp);
+    const choices = problem.costs.leannesses?.({ tp, cp, ep: 1, etp: 1 }) ?? [0];
     const ep = problem.experts > 1 ? power(Math.min(problem.experts, dp * cp * tp)) : 1;
     const candidate = {
       dpReplicate,
@@ -327,6 +346,7 @@ export function randomCandidate(problem: PlanProblem, random: Random): Candidate
       microbatch: power(8),
       axisOrder: random.next() < 0.5 ? ('tp-cp-dp-pp' as const) : ('tp-cp-pp-dp' as const),
       contextExchange: cp > 1 && random.next() < 0.5 ? ('all-to-all' as const) : ('ring' as const),
+      ...(choices.length > 1 ? { leanness: random.pick(choices) } : {}),
       recompute: Uint8Array.from({ length: classCount }, () => random.int(3)),
       stageStart: jitteredCuts(segmentCount, pp * vpp, random),
     };
