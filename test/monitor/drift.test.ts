@@ -2,12 +2,13 @@ import { expect } from 'chai';
 import { DriftBank, normalDeviate } from '../../src/validation/monitor/drift.js';
 import type { Finding } from '../../src/validation/monitor/finding.js';
 import { HostNames } from '../../src/validation/monitor/layout.js';
+import { NoiseMemory } from '../../src/validation/monitor/noiseMemory.js';
 import { faultOf } from '../../src/validation/monitor/record.js';
 import { averageRunLength, thresholdFor } from '../../src/validation/monitor/threshold.js';
 import { Watch } from '../../src/validation/monitor/watch.js';
 import { Random } from '../../src/util/random.js';
 import { jobLayoutOf, jobLog } from '../support/jobLog.js';
-import type { JobLogOptions } from '../support/jobLog.js';
+import type { JobLogOptions, Weather } from '../support/jobLog.js';
 
 function findingsOf(options: JobLogOptions, edit?: (watch: Watch) => void): Finding[] {
   const layout = jobLayoutOf(options.hosts);
@@ -41,16 +42,51 @@ describe('drift tests', function () {
     expect(normalDeviate(-2.75, 30)).to.be.closeTo(-2.576, 0.02);
   });
 
-  it('noise alone gives as many alarms as the run length says', () => {
-    const random = new Random(5);
-    const steps = 1000;
-    const threshold = thresholdFor(0.5, 1, steps);
-    const bank = new DriftBank(1, 0.5, 1e-6);
-    let alarms = 0;
-    const total = 300_000;
-    for (let i = 0; i < total; i++)
-      if (bank.push(0, 3 + 0.03 * random.normal(), threshold) !== null) alarms++;
-    expect(alarms).to.be.within((total / steps) * 0.7, (total / steps) * 1.3);
+  for (const memory of [0, 0.3, 0.6])
+    it(`noise alone with memory ${memory} gives no more alarms than the run length says, nor many fewer`, () => {
+      const random = new Random(5);
+      const steps = 1000;
+      const threshold = thresholdFor(0.5, 1, steps);
+      const bank = new DriftBank(1, 0.5, 1e-6);
+      let alarms = 0;
+      const total = 200_000;
+      let noise = random.normal();
+      for (let i = 0; i < total; i++) {
+        noise = memory * noise + Math.sqrt(1 - memory * memory) * random.normal();
+        if (bank.push(0, 3 + 0.03 * noise, threshold) !== null) alarms++;
+      }
+      expect(alarms).to.be.within((total / steps) * 0.4, (total / steps) * 1.2);
+    });
+
+  it('the memory of noise is learned, and neither a change of level nor a ramp is taken for it', () => {
+    for (const [change, ramp] of [
+      [0, 0],
+      [3, 0],
+      [0, 5],
+    ] as const) {
+      const random = new Random(8);
+      const memory = new NoiseMemory(1, false);
+      let noise = 0;
+      for (let i = 0; i < 4000; i++) {
+        noise = 0.5 * noise + random.normal();
+        memory.add(0, noise + (i >= 2000 ? change : 0) + (ramp * i) / 4000, 1, true);
+      }
+      expect(memory.of(0), `${change} ${ramp}`).to.be.within(0.47, 0.6);
+    }
+  });
+
+  it('a job that warms up is not said to become faster', () => {
+    for (let seed = 0; seed < 10; seed++) {
+      const random = new Random(300 + seed);
+      const bank = new DriftBank(1, 0.5, 1e-6);
+      const threshold = thresholdFor(0.5, 1, 10_000);
+      for (let i = 0; i < 500; i++) {
+        const level = Math.log1p(Math.exp(-i / 15));
+        expect(bank.push(0, level + 0.02 * random.normal(), threshold), `seed ${seed} step ${i}`).to.equal(
+          null,
+        );
+      }
+    }
   });
 
   it('outliers and a slow start raise no alarm; a change is told with its size and its start', () => {
@@ -114,6 +150,29 @@ describe('what changed in a job', function () {
     for (let seed = 0; seed < 4; seed++)
       alarms += drifts(findingsOf({ hosts: 8, steps: 10_000, seed })).length;
     expect(alarms).to.be.at.most(4);
+  });
+
+  const weathers: [string, Weather][] = [
+    ['remembers its past (0.6)', { memory: 0.6 }],
+    ['has heavy tails', { heavyTails: true }],
+    [
+      'has checkpoints and stumbles',
+      { pause: { every: 50, seconds: 12 }, stumble: { every: 100, factor: 2 } },
+    ],
+  ];
+  for (const [name, weather] of weathers)
+    it(`at most one false alarm in 10,000 steps when the noise ${name}`, () => {
+      let alarms = 0;
+      for (let seed = 0; seed < 4; seed++)
+        alarms += drifts(findingsOf({ hosts: 8, steps: 5000, seed: 70 + seed, weather })).length;
+      expect(alarms).to.be.at.most(2);
+    });
+
+  it('a job that slows little by little is no host’s doing', () => {
+    const weather = { ramp: { change: 0.1, from: 500, to: 2500 } };
+    const found = drifts(findingsOf({ hosts: 8, steps: 3000, seed: 80, weather }));
+    expect(found.filter((f) => f.scope !== 'job')).to.deep.equal([]);
+    expect(found.some((f) => f.what === 'compute' && f.change! > 0)).to.equal(true);
   });
 
   it('a slow link level is told from slow computing, and the slow step is laid to it', () => {

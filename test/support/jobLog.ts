@@ -25,6 +25,23 @@ export interface JobLogOptions {
   readonly slowEverywhere?: { readonly factor: number; readonly step: number };
   readonly link?: { readonly level: 'nvlink' | 'nic'; readonly factor: number; readonly step: number };
   readonly firstStep?: number;
+  /** Noise that is not independent and normal, of the same standard deviation. */
+  readonly weather?: Weather;
+}
+
+export interface Weather {
+  /** First-order memory of every noise, 0 to 1. */
+  readonly memory?: number;
+  /** Student's t with three degrees of freedom. */
+  readonly heavyTails?: boolean;
+  /** Every so many steps the whole job waits: a checkpoint, an evaluation; seconds. */
+  readonly pause?: { readonly every: number; readonly seconds: number };
+  /** Every so many steps, on average, one host stumbles: a garbage collection; times its compute. */
+  readonly stumble?: { readonly every: number; readonly factor: number };
+  /** The first step takes `1 + excess` times as long, and the excess dies away over so many steps. */
+  readonly warmUp?: { readonly excess: number; readonly steps: number };
+  /** Computing becomes slower everywhere, evenly between two steps. */
+  readonly ramp?: { readonly change: number; readonly from: number; readonly to: number };
 }
 
 const COMPUTE_SEC = 4;
@@ -51,6 +68,21 @@ export function jobLayoutOf(hosts: number, devicesPerHost = 8, levels = ['nvlink
   };
 }
 
+/** Deviates of unit variance, one series a unit. */
+function noiseOf(random: Random, series: number, { memory = 0, heavyTails }: Weather): (i: number) => number {
+  const last = Float64Array.from({ length: series }, () => (memory > 0 ? random.normal() : 0));
+  const fresh = Math.sqrt(1 - memory * memory);
+  return (i) => {
+    let deviate = random.normal();
+    if (heavyTails === true) {
+      // t = z / sqrt(chi2 / 3), whose variance is 3.
+      const chi2 = random.normal() ** 2 + random.normal() ** 2 + random.normal() ** 2;
+      deviate /= Math.sqrt(chi2);
+    }
+    return (last[i] = memory * last[i] + fresh * deviate);
+  };
+}
+
 /** Records step by step, hosts in order. */
 export function* jobLog(o: JobLogOptions): Generator<MonitorRecord> {
   const random = new Random(o.seed);
@@ -60,25 +92,34 @@ export function* jobLog(o: JobLogOptions): Generator<MonitorRecord> {
   const units = by === 'rank' ? o.hosts * perHost : o.hosts;
   const compute = new Float64Array(units);
   const first = o.firstStep ?? 0;
+  const weather = o.weather ?? {};
+  const { pause, stumble, warmUp, ramp } = weather;
+  const deviate = noiseOf(random, units + 2, weather);
   for (let step = first; step < first + o.steps; step++) {
     const since = (at: number | undefined): boolean => at !== undefined && step >= at;
+    let shared = since(o.slowEverywhere?.step) ? o.slowEverywhere!.factor : 1;
+    if (warmUp !== undefined) shared *= 1 + warmUp.excess * Math.exp(-(step - first) / warmUp.steps);
+    if (ramp !== undefined)
+      shared *= 1 + ramp.change * Math.min(1, Math.max(0, (step - ramp.from) / (ramp.to - ramp.from)));
+    const waitSec = pause !== undefined && step % pause.every === pause.every - 1 ? pause.seconds : 0;
+    const stumbles = stumble !== undefined && random.next() < 1 / stumble.every ? random.int(o.hosts) : -1;
     for (let u = 0; u < units; u++) {
       const host = by === 'rank' ? Math.floor(u / perHost) : u;
-      let factor = since(o.slowEverywhere?.step) ? o.slowEverywhere!.factor : 1;
+      let factor = host === stumbles ? shared * stumble!.factor : shared;
       if (since(o.slow?.step) && (o.slow!.rank === undefined ? o.slow!.host === host : o.slow!.rank === u))
         factor *= o.slow!.factor;
-      compute[u] = COMPUTE_SEC * factor * Math.exp(noise * random.normal());
+      compute[u] = COMPUTE_SEC * factor * Math.exp(noise * deviate(u));
     }
     if (o.timing === 'alone') {
-      for (let u = 0; u < units; u++) yield { step, ...unitName(by, u), stepTimeSec: compute[u] };
+      for (let u = 0; u < units; u++) yield { step, ...unitName(by, u), stepTimeSec: compute[u] + waitSec };
       continue;
     }
     const slowest = compute.reduce((a, b) => Math.max(a, b));
     const degraded = (level: 'nvlink' | 'nic'): number =>
       o.link?.level === level && since(o.link.step) ? o.link.factor : 1;
-    const nvlink = TRANSFER_SEC.nvlink * degraded('nvlink') * Math.exp(noise * random.normal());
-    const nic = TRANSFER_SEC.nic * degraded('nic') * Math.exp(noise * random.normal());
-    const stepTimeSec = slowest + nvlink + nic;
+    const nvlink = TRANSFER_SEC.nvlink * degraded('nvlink') * Math.exp(noise * deviate(units));
+    const nic = TRANSFER_SEC.nic * degraded('nic') * Math.exp(noise * deviate(units + 1));
+    const stepTimeSec = slowest + nvlink + nic + waitSec;
     if (by === 'job') {
       yield { step, stepTimeSec };
       continue;

@@ -1,15 +1,21 @@
 /**
  * Tests that tell a change of level from noise, many at once: two-sided self-starting CUSUMs (Hawkins, "Self-starting CUSUM
- * charts for location and scale", The Statistician 36, 1987). Every value is compared with all values before it,
+ * charts for location and scale", The Statistician 36, 1987) of the innovations of noise that remembers its past. What the
+ * last value does not foretell,
  *
- *     t = (x - mean) / sd * sqrt(n / (n + 1)),   u = normal deviate of the same probability as Student's t with n - 1
+ *     e = (x - mean) - r (x' - mean)
  *
- * so that u is a standard normal deviate from the start although nothing is known beforehand: no error of a learned
- * mean can shorten the run length. Outliers (a checkpoint, a garbage collection) are cut at three deviations. Noise that
- * remembers its past is seen in the successive differences and widens the scale.
+ * is compared with all innovations before it,
+ *
+ *     t = e / sd * sqrt(n / (n + 1)),   u = normal deviate of the same probability as Student's t with n - 1
+ *
+ * so that u is a standard normal deviate from the start although nothing is known beforehand: no error of a learned mean
+ * can shorten the run length. Outliers (a checkpoint, a garbage collection) are cut at three deviations. The memory r comes
+ * from differences (noiseMemory.ts), which neither a change of level nor a ramp touches.
  */
 
 import { median } from '../../util/stats.js';
+import { NoiseMemory } from './noiseMemory.js';
 
 /** Values that seed a test, robustly: those far from their median are left out. */
 export const SEED_VALUES = 24;
@@ -20,10 +26,8 @@ const CUT = 3;
 /** Median absolute deviation of a normal distribution, in standard deviations. */
 const MAD_TO_SD = 1.4826;
 const SEED_OUTLIER = 4;
-/** Values over which the memory of the noise is averaged, at most. */
-const MEMORY_SPAN = 2000;
-/** No correction for more memory than this. */
-const MOST_MEMORY = 0.9;
+/** Halves of the seed whose medians lie further apart than this, in deviations, show a level that has not settled. */
+const UNSETTLED = 1.25;
 
 /** Values that are kept, to say when a change began. */
 const KEPT_VALUES = 64;
@@ -32,11 +36,13 @@ const KEPT_VALUES = 64;
 const FIELDS = 8;
 const COUNT = 0;
 const MEAN = 1;
+/** Sum of squared innovations. */
 const SQUARES = 2;
 const UP = 3;
 const DOWN = 4;
+/** The value before, cut and whole. */
 const LAST = 5;
-const DIFFERENCE = 6;
+const LAST_WHOLE = 6;
 const SEEN = 7;
 
 export interface Alarm {
@@ -53,17 +59,21 @@ export class DriftBank {
   /** Rings of the last values. */
   private kept: Float64Array;
   private active = 0;
+  private readonly memory: NoiseMemory;
 
   /**
    * @param tests how many
    * @param reference half of the change to look for, in deviations: smaller finds smaller changes, later
    * @param leastDeviation values differ by at least this much, whatever was seen
+   * @param alike whether the noise of all tests is of one kind, so that its memory is learned from all of them
    */
   constructor(
     readonly tests: number,
     private readonly reference: number,
     private readonly leastDeviation: number,
+    alike = false,
   ) {
+    this.memory = new NoiseMemory(tests, alike);
     this.state = new Float64Array(tests * FIELDS);
     this.kept = new Float64Array(tests * KEPT_VALUES);
   }
@@ -86,10 +96,13 @@ export class DriftBank {
     if (seen === WARM_UP_VALUES) this.active++;
     const n = s[at + COUNT];
     const sd = Math.max(this.leastDeviation, Math.sqrt(s[at + SQUARES] / (n - 1)));
-    const t = ((value - s[at + MEAN]) / sd) * Math.sqrt(n / (n + 1));
+    const r = this.memory.of(test);
+    const foretold = this.foretell(at, r, value);
+    const t = ((value - foretold) / sd) * Math.sqrt(n / (n + 1));
     const deviate = Math.max(-CUT, Math.min(CUT, normalDeviate(t, n - 1)));
-    const u = deviate / this.memoryScale(at, deviate, seen);
-    this.learn(at, value, sd, t);
+    const u = deviate / this.memory.scale(test);
+    this.memory.addInnovation(test, deviate);
+    this.learn(test, value, foretold, sd, t);
     s[at + UP] = Math.max(0, s[at + UP] + u - this.reference);
     s[at + DOWN] = Math.max(0, s[at + DOWN] - u - this.reference);
     if (seen < WARM_UP_VALUES || (s[at + UP] <= threshold && s[at + DOWN] <= threshold)) return null;
@@ -103,10 +116,11 @@ export class DriftBank {
 
   /** Plain numbers from which `restore` goes on. */
   snapshot(): number[][] {
-    return [Array.from(this.state), Array.from(this.kept)];
+    return [Array.from(this.state), Array.from(this.kept), ...this.memory.snapshot()];
   }
 
-  restore([state, kept]: readonly (readonly number[])[]): void {
+  restore([state, kept, ...memory]: readonly (readonly number[])[]): void {
+    this.memory.restore(memory);
     this.state = Float64Array.from(state);
     this.kept = Float64Array.from(kept);
     this.active = 0;
@@ -114,44 +128,63 @@ export class DriftBank {
   }
 
   private seed(test: number): void {
-    const values = this.kept.slice(test * KEPT_VALUES, test * KEPT_VALUES + SEED_VALUES).sort();
-    const middle = (values[SEED_VALUES / 2 - 1] + values[SEED_VALUES / 2]) / 2;
-    const distances = values.map((v) => Math.abs(v - middle)).sort();
-    const spread = MAD_TO_SD * ((distances[SEED_VALUES / 2 - 1] + distances[SEED_VALUES / 2]) / 2);
-    const limit = SEED_OUTLIER * Math.max(spread, this.leastDeviation);
-    const kept = values.filter((v) => Math.abs(v - middle) <= limit);
-    const mean = kept.reduce((a, b) => a + b, 0) / kept.length;
+    const s = this.state;
     const at = test * FIELDS;
-    this.state[at + COUNT] = kept.length;
-    this.state[at + MEAN] = mean;
-    this.state[at + SQUARES] = kept.reduce((a, v) => a + (v - mean) ** 2, 0);
-    this.state[at + DIFFERENCE] = 1;
+    const first = this.kept.slice(test * KEPT_VALUES, test * KEPT_VALUES + SEED_VALUES);
+    if (this.isUnsettled(first)) {
+      // A job that warms up: the older half says nothing of its level.
+      this.kept.set(first.subarray(SEED_VALUES / 2), test * KEPT_VALUES);
+      s[at + SEEN] = SEED_VALUES / 2;
+      return;
+    }
+    const middle = median(Array.from(first));
+    const limit = SEED_OUTLIER * Math.max(spreadOf(first, middle), this.leastDeviation);
+    const kept = first.filter((v) => Math.abs(v - middle) <= limit);
+    const mean = kept.reduce((a, b) => a + b, 0) / kept.length;
+    s[at + COUNT] = kept.length;
+    s[at + MEAN] = mean;
+    s[at + SQUARES] = kept.reduce((a, v) => a + (v - mean) ** 2, 0);
+    s[at + LAST] = Math.max(middle - limit, Math.min(middle + limit, first[SEED_VALUES - 1]));
+    s[at + LAST_WHOLE] = first[SEED_VALUES - 1];
+    const spread = Math.sqrt(s[at + SQUARES] / (kept.length - 1));
+    for (const v of first) this.memory.add(test, v, spread, Math.abs(v - middle) <= limit);
   }
 
-  /** Welford's update, with the value cut at three deviations. */
-  private learn(at: number, value: number, sd: number, t: number): void {
-    const s = this.state;
-    const n = s[at + COUNT];
-    const spread = sd * Math.sqrt((n + 1) / n);
-    const cut = t > CUT ? s[at + MEAN] + CUT * spread : t < -CUT ? s[at + MEAN] - CUT * spread : value;
-    const before = cut - s[at + MEAN];
-    s[at + COUNT] = n + 1;
-    s[at + MEAN] += before / (n + 1);
-    s[at + SQUARES] += before * (cut - s[at + MEAN]);
+  private isUnsettled(values: Float64Array): boolean {
+    const half = SEED_VALUES / 2;
+    const before = values.slice(0, half);
+    const after = values.slice(half);
+    const [a, b] = [median(Array.from(before)), median(Array.from(after))];
+    const spread = Math.max(this.leastDeviation, Math.min(spreadOf(before, a), spreadOf(after, b)));
+    return Math.abs(a - b) > UNSETTLED * spread;
   }
 
   /**
-   * How much wider sums of these deviates spread than sums of independent ones: sqrt((1 + r) / (1 - r)) for a first-order
-   * memory r. r = 1 - E[(u - u')^2] / 2 (von Neumann's ratio), which a change of level does not touch; only what chance
-   * does not explain counts.
+   * What the value before says of this one. An outlier may live on, as noise with memory does, or be over at once, as a
+   * checkpoint is: whatever lies between is no surprise.
    */
-  private memoryScale(at: number, deviate: number, seen: number): number {
+  private foretell(at: number, r: number, value: number): number {
     const s = this.state;
-    const n = Math.min(MEMORY_SPAN, seen - SEED_VALUES);
-    if (n > 1) s[at + DIFFERENCE] += ((deviate - s[at + LAST]) ** 2 / 2 - s[at + DIFFERENCE]) / n;
-    s[at + LAST] = deviate;
-    const r = Math.min(MOST_MEMORY, 1 - s[at + DIFFERENCE] - 2 * Math.sqrt(3 / n));
-    return r > 0 ? Math.sqrt((1 + r) / (1 - r)) : 1;
+    const mean = s[at + MEAN];
+    const over = mean + r * (s[at + LAST] - mean);
+    const alive = mean + r * (s[at + LAST_WHOLE] - mean);
+    return over < alive ? Math.min(alive, Math.max(over, value)) : Math.max(alive, Math.min(over, value));
+  }
+
+  /** Welford's update, with the innovation cut at three deviations. */
+  private learn(test: number, value: number, foretold: number, sd: number, t: number): void {
+    const s = this.state;
+    const at = test * FIELDS;
+    const n = s[at + COUNT];
+    const most = CUT * sd * Math.sqrt((n + 1) / n);
+    const cut = t > CUT ? foretold + most : t < -CUT ? foretold - most : value;
+    const innovation = cut - foretold;
+    s[at + COUNT] = n + 1;
+    s[at + MEAN] += (cut - s[at + MEAN]) / (n + 1);
+    s[at + SQUARES] += (innovation * innovation * n) / (n + 1);
+    s[at + LAST] = cut;
+    s[at + LAST_WHOLE] = value;
+    this.memory.add(test, value, sd, Math.abs(t) <= CUT);
   }
 
   /** Says when the level changed, most likely, and goes on from the new one. */
@@ -161,7 +194,10 @@ export class DriftBank {
     const total = s[at + COUNT];
     const mean = s[at + MEAN];
     const rise = s[at + UP] >= s[at + DOWN] ? 1 : -1;
-    const cut = CUT * Math.max(this.leastDeviation, Math.sqrt(s[at + SQUARES] / (total - 1)));
+    const r = this.memory.of(test);
+    const innovation = Math.sqrt(s[at + SQUARES] / (total - 1));
+    // What remembers spreads wider than its innovations.
+    const cut = CUT * Math.max(this.leastDeviation, innovation / Math.sqrt(1 - r * r));
     // The last m values against the n - m before: the likelihood of a change there grows with d^2 m (n - m) / n.
     const last = Math.min(KEPT_VALUES, s[at + SEEN] - SEED_VALUES, total - 2);
     let sum = 0;
@@ -180,8 +216,9 @@ export class DriftBank {
       }
     }
     const level = median(Array.from({ length }, (_, i) => this.recent(test, i + 1)));
-    const variance = Math.max(0, s[at + SQUARES] - best) / (total - 1);
-    s[at + COUNT] = Math.max(2, length);
+    // Of the squares, those that the change made are taken out.
+    const variance = Math.max(0, s[at + SQUARES] - best * (1 - r) ** 2) / (total - 1);
+    s[at + COUNT] = Math.max(2, length * (1 - r));
     s[at + MEAN] = level;
     s[at + SQUARES] = variance * (s[at + COUNT] - 1);
     s[at + UP] = 0;
@@ -196,6 +233,11 @@ export class DriftBank {
   private recent(test: number, ago: number): number {
     return this.kept[test * KEPT_VALUES + ((this.state[test * FIELDS + SEEN] - ago) % KEPT_VALUES)];
   }
+}
+
+/** Standard deviation by the median distance from the middle. */
+function spreadOf(values: Float64Array, middle: number): number {
+  return MAD_TO_SD * median(Array.from(values, (v) => Math.abs(v - middle)));
 }
 
 /**

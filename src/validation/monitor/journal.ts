@@ -36,7 +36,7 @@ const STATE = 'state.json';
 const FINDINGS = 'findings.jsonl';
 
 export interface SavedState {
-  readonly version: 1;
+  readonly version: 2;
   readonly planDigest: string;
   readonly journal: { readonly generation: number; readonly bytes: number };
   readonly findingsBytes: number;
@@ -107,7 +107,7 @@ export class Journal {
       ? { generation: this.generation + 1, bytes: 0 }
       : { generation: this.generation, bytes: this.journalBytes };
     const state: SavedState = {
-      version: 1,
+      version: 2,
       planDigest: this.planDigest,
       journal,
       findingsBytes: this.findingsBytes,
@@ -160,8 +160,13 @@ export class Journal {
         'remove it to begin anew',
       );
     }
-    if (state?.version !== 1 || typeof state.planDigest !== 'string')
-      throw new PartitionError('input', 'expected the state of a monitor', path, 'remove it to begin anew');
+    if (state?.version !== 2 || typeof state.planDigest !== 'string')
+      throw new PartitionError(
+        'input',
+        'expected the state of a monitor of this version',
+        path,
+        'remove it to begin anew',
+      );
     if (state.planDigest !== this.planDigest)
       throw new PartitionError(
         'input',

@@ -33,7 +33,7 @@ export class RelativeTest {
     reference: number,
     leastDeviation: number,
   ) {
-    this.bank = new DriftBank(units, reference, leastDeviation);
+    this.bank = new DriftBank(units, reference, leastDeviation, true);
     this.usual = new Float64Array(units);
     this.learned = new Int32Array(units);
     this.recent = new Float64Array(units);
