@@ -9,7 +9,7 @@ import type { Cell } from './bound.js';
 import { enumerateCells } from './bound.js';
 import type { Balancer } from './cutRules.js';
 import { Evaluator } from './evaluator.js';
-import { isTimeOnly } from './objective.js';
+import { objectiveBoundOf } from './objective.js';
 import { plausible, polish } from './polish.js';
 import { PlanSpace } from './space.js';
 import type { SearchContext, SearchResult } from './types.js';
@@ -49,11 +49,10 @@ export function sweepCells(
   share = 1,
 ): SweptCell[] {
   const { problem } = space;
-  const bounded = isTimeOnly(problem.objective);
   const swept: SweptCell[] = [];
   for (const cell of byPromise(problem, enumerateCells(space))) {
     if (evaluator.progress() >= share) break;
-    if (bounded && cell.peakBoundSec >= evaluator.bestValue) continue;
+    if (objectiveBoundOf(problem.objective, cell.peakBoundSec) >= evaluator.bestValue) continue;
     const { best, value } = plausible(evaluator, space, balancer, cell);
     if (best !== null) swept.push({ cell, best, value });
   }

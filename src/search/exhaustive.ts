@@ -18,7 +18,7 @@ import { enumerateCells, pipelineBound, tableBoundSec } from './bound.js';
 import { Cutter } from './cutRules.js';
 import { byPromise } from './cellSweep.js';
 import { Evaluator } from './evaluator.js';
-import { isTimeOnly } from './objective.js';
+import { objectiveBoundOf } from './objective.js';
 import { plausible, polish, polishCuts } from './polish.js';
 import type { Decisions } from './space.js';
 import { allCuts, PlanSpace } from './space.js';
@@ -49,15 +49,12 @@ class Enumeration {
   private readonly evaluator: Evaluator;
   private readonly space: PlanSpace;
   private readonly cutter: Cutter;
-  /** Bounds are on time: with another objective they rule nothing out. */
-  private readonly bounded: boolean;
 
   constructor(context: SearchContext) {
     this.problem = context.problem;
     this.evaluator = new Evaluator(context, 'exhaustive');
     this.space = new PlanSpace(context.problem);
     this.cutter = new Cutter(context.problem);
-    this.bounded = isTimeOnly(context.problem.objective);
   }
 
   run(): SearchResult {
@@ -118,7 +115,7 @@ class Enumeration {
   }
 
   private isRuledOut(boundSec: number): boolean {
-    return this.bounded && boundSec >= this.evaluator.bestValue;
+    return objectiveBoundOf(this.problem.objective, boundSec) >= this.evaluator.bestValue;
   }
 
   /** The cell's bound with the recomputation that is now decided. */

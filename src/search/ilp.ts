@@ -11,7 +11,7 @@ import { tableBoundSec } from './bound.js';
 import { Evaluator } from './evaluator.js';
 import type { AssignmentProgram } from './ilpModel.js';
 import { assignmentOf, assignmentProgram } from './ilpModel.js';
-import { isTimeOnly } from './objective.js';
+import { objectiveBoundOf } from './objective.js';
 import { polish, polishCuts } from './polish.js';
 import type { Decisions } from './space.js';
 import { PlanSpace } from './space.js';
@@ -40,7 +40,6 @@ export const ilpSolver: Solver = {
     const cutter = new Cutter(problem);
     const highs = await loadHighs();
     const swept = sweepCells(evaluator, space, cutter, SWEEP_SHARE);
-    const bounded = isTimeOnly(problem.objective);
     const programs = Math.min(
       MOST_PROGRAMS,
       Math.ceil(context.budget.maxEvaluations / EVALUATIONS_PER_PROGRAM),
@@ -49,7 +48,8 @@ export const ilpSolver: Solver = {
     let nodesLeft = NODES_PER_EVALUATION * context.budget.maxEvaluations;
     for (const { cell, best } of swept) {
       if (cell.mesh.pp === 1 || solved >= programs) continue;
-      if (bounded && tableBoundSec(problem, cutter.model, cell) >= evaluator.bestValue) continue;
+      const boundSec = tableBoundSec(problem, cutter.model, cell);
+      if (objectiveBoundOf(problem.objective, boundSec) >= evaluator.bestValue) continue;
       const choices = space.schedules(cell.mesh, cell.microbatch);
       for (const choice of new Set([choices[0], choices[choices.length - 1]])) {
         if (evaluator.exhausted()) return evaluator.result(false);

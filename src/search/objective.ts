@@ -7,6 +7,11 @@ export function isTimeOnly(objective: Objective): boolean {
   return time > 0 && energy === 0 && cost === 0 && utilisation === 0 && rewards.length === 0;
 }
 
+/** What a lower bound on the nominal step time says of the objective: 0 where more than time counts. */
+export function objectiveBoundOf(objective: Objective, boundSec: number): number {
+  return isTimeOnly(objective) ? boundSec * (objective.boundShare ?? 1) : 0;
+}
+
 /**
  * Share of the step in which the rank that ends last computes for the model: no waiting, no exposed traffic, nothing
  * computed twice.

@@ -33,6 +33,8 @@ export interface RobustTimes {
 
 /** Draws on each side of the quantile that are timed in full. */
 const REACH = 4;
+/** Relative spread of full times over sums from which all draws are timed in full. */
+const ROUGH = 0.03;
 
 export class RobustSimulator implements Simulator {
   /** What the objective is at least of a nominal bound; see `boundShareOf`. */
@@ -63,8 +65,11 @@ export class RobustSimulator implements Simulator {
   private slow: SlowReplicas | null = null;
   private readonly slowRow: Int32Array;
 
+  readonly problem: PlanProblem;
+
+  /** @param isFew made for a handful of candidates: takes little memory */
   constructor(
-    readonly problem: PlanProblem,
+    problem: PlanProblem,
     readonly spec: RobustSpec,
     isFew = false,
   ) {
@@ -73,6 +78,7 @@ export class RobustSimulator implements Simulator {
     this.mixes = new KernelMixes(problem.segmentation);
     this.draws = new RobustDraws(spec, problem.cluster.levels.length, problem.devices);
     this.boundShare = boundShareOf(this.draws, spec.share);
+    this.problem = { ...problem, objective: { ...problem.objective, boundShare: this.boundShare } };
     this.timesSec = new Float64Array(spec.draws);
     this.sorted = new Float64Array(spec.draws);
     this.slowRow = new Int32Array(spec.draws);
@@ -101,15 +107,18 @@ export class RobustSimulator implements Simulator {
   times(c: Candidate, out: Estimate): RobustTimes {
     this.nominal.estimate(c, out);
     this.takeApart(c, out);
+    for (let w = 0; w < this.timesSec.length; w++) this.roughSec(w);
+    const stepTimeSec = this.timeAll(c);
+    return { nominalSec: out.stepTimeSec, stepTimeSec, draws: this.timesSec.slice() };
+  }
+
+  /** Fills `timesSec`, after `roughSec` of every draw; the quantile asked for. */
+  private timeAll(c: Candidate): number {
     const { timesSec, sorted } = this;
-    for (let w = 0; w < timesSec.length; w++) {
-      this.roughSec(w);
-      timesSec[w] = this.timeDraw(c, w);
-    }
+    for (let w = 0; w < timesSec.length; w++) timesSec[w] = this.timeDraw(c, w);
     sorted.set(timesSec);
     sorted.sort();
-    const stepTimeSec = between(sorted, (sorted.length - 1) * (1 - this.spec.share));
-    return { nominalSec: out.stepTimeSec, stepTimeSec, draws: timesSec.slice() };
+    return between(sorted, (sorted.length - 1) * (1 - this.spec.share));
   }
 
   /**
@@ -128,9 +137,19 @@ export class RobustSimulator implements Simulator {
     const most = sorted[Math.min(count - 1, Math.ceil(at) + REACH)];
     let faster = 0;
     let near = 0;
-    for (let w = 0; w < count; w++)
-      if (timesSec[w] < least) faster++;
-      else if (timesSec[w] <= most) sorted[near++] = this.timeDraw(c, w);
+    let leastRatio = Infinity;
+    let mostRatio = 0;
+    for (let w = 0; w < count; w++) {
+      const rough = timesSec[w];
+      if (rough < least) faster++;
+      if (rough < least || rough > most) continue;
+      const sec = this.timeDraw(c, w);
+      sorted[near++] = sec;
+      if (sec < leastRatio * rough) leastRatio = sec / rough;
+      if (sec > mostRatio * rough) mostRatio = sec / rough;
+    }
+    // Where the sum is no guide (transfers set the pace, say) nothing is left to it.
+    if (mostRatio > leastRatio * (1 + ROUGH)) return this.timeAll(c);
     const timed = sorted.subarray(0, near);
     timed.sort();
     return between(timed, at - faster);

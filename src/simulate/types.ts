@@ -14,6 +14,8 @@ export interface Objective {
   readonly utilisation?: number;
   /** Rewards of the user's own. */
   readonly rewards?: readonly WeightedReward[];
+  /** Of the step times that the simulator gives over nominal ones, the least; absent: 1. Scales bounds of robust objectives. */
+  readonly boundShare?: number;
 }
 
 /** A quantity to be minimised, above 0, worked out from a price. */

@@ -1,0 +1,129 @@
+/**
+ * Robust objectives, measured.
+ *
+ *     npx tsx bench/robust.ts noise    how uncertain each cost term is, from what is left of the errors on measured runs
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { createEstimate } from '../src/simulate/estimate.js';
+import { RobustSimulator } from '../src/simulate/robust.js';
+import type { RobustNoise } from '../src/simulate/robustDraws.js';
+import { dataPath } from '../src/util/files.js';
+import { readCsv } from '../src/validation/csv.js';
+import { shippedResiduals } from '../src/validation/intervals.js';
+import { outcomeOf } from '../src/validation/outcome.js';
+import { Predictor } from '../src/validation/predict.js';
+import type { Prepared } from '../src/validation/predict.js';
+import { groupOf, readRows } from '../src/validation/row.js';
+
+const TERMS = ['compute', 'memory', 'host', 'domain', 'network'] as const;
+const STILL: RobustNoise = { device: 0, compute: 0, memory: 0, host: 0, domain: 0, network: 0 };
+
+/** d log(step) / d log(term), by a term 1 % slower. */
+function elasticities(run: Prepared): number[] {
+  return TERMS.map((term) => {
+    const noise = { ...STILL, [term]: 0.01 };
+    const simulator = new RobustSimulator(run.base, { share: 0.5, draws: 2, seed: 1, noise }, true);
+    const { draws } = simulator.times(run.candidate, createEstimate());
+    const d = simulator.draws;
+    const factor = (w: number): number =>
+      term === 'domain' || term === 'network'
+        ? d.link[w * d.levels + (term === 'domain' ? 0 : Math.min(1, d.levels - 1))]
+        : d[term][w];
+    // Levels of the network draw apart; with one of them only its slope is meant.
+    if (term === 'network' && d.levels === 1) return 0;
+    return Math.log(draws[1] / draws[0]) / Math.log(factor(1) / factor(0));
+  });
+}
+
+interface Row {
+  readonly residual: number;
+  readonly weight: number;
+  readonly slopes: readonly number[];
+}
+
+/** As many sources as the prior of a term's variance counts for. */
+const PRIOR_SOURCES = 4;
+
+/**
+ * Variances of the terms' logarithms: residual i is normal with variance sum of slope^2 variance. A term that takes
+ * little of every step is hardly seen, so every variance is drawn towards that which all terms would share (inverse gamma
+ * prior). The multiplicative update keeps them above 0 and never lowers the posterior (Lange 2010, MM algorithms).
+ */
+function varianceComponents(rows: readonly Row[]): number[] {
+  let shared = 0;
+  let weights = 0;
+  for (const { residual, weight, slopes } of rows) {
+    shared += (weight * residual * residual) / slopes.reduce((sum, e) => sum + e * e, 0);
+    weights += weight;
+  }
+  shared /= weights;
+  let variance = TERMS.map(() => shared);
+  for (let i = 0; i < 3000; i++) {
+    const above = variance.map((v) => (PRIOR_SOURCES * shared) / (v * v));
+    const below = variance.map((v) => PRIOR_SOURCES / v);
+    for (const { residual, weight, slopes } of rows) {
+      const v = slopes.reduce((sum, e, k) => sum + e * e * variance[k], 1e-8);
+      slopes.forEach((e, k) => {
+        above[k] += (weight * e * e * residual * residual) / (v * v);
+        below[k] += (weight * e * e) / v;
+      });
+    }
+    variance = variance.map((v, k) => v * Math.sqrt(above[k] / below[k]));
+  }
+  return variance;
+}
+
+/** Half the distance between the quantiles that a normal distribution has one deviation from its middle. */
+function deviation(pairs: readonly (readonly [value: number, weight: number])[]): number {
+  const sorted = [...pairs].sort((x, y) => x[0] - y[0]);
+  const total = sorted.reduce((s, [, w]) => s + w, 0);
+  const at = (q: number): number => {
+    let before = 0;
+    for (const [value, weight] of sorted) if ((before += weight) >= q * total) return value;
+    return sorted[sorted.length - 1][0];
+  };
+  return (at(0.8413) - at(0.1587)) / 2;
+}
+
+const rms = (pairs: readonly (readonly [value: number, weight: number])[]): number =>
+  Math.sqrt(pairs.reduce((s, [v, w]) => s + w * v * v, 0) / pairs.reduce((s, [, w]) => s + w, 0));
+
+function noise(): void {
+  const path = fileURLToPath(dataPath('measured/measured.csv'));
+  const { rows } = readRows(readCsv(readFileSync(path, 'utf8'), path), path);
+  const predictor = new Predictor();
+  const { prepared } = predictor.prepareAll(rows);
+  const outcomes = predictor.predictAll(prepared).map(outcomeOf);
+  const count = new Map<string, number>();
+  for (const { row } of prepared) count.set(groupOf(row.id), (count.get(groupOf(row.id)) ?? 0) + 1);
+  const table = prepared.map((run, i): Row => ({
+    residual: Math.log(outcomes[i].measuredSec / outcomes[i].predictedSec),
+    weight: 1 / count.get(groupOf(run.row.id))!,
+    slopes: elasticities(run),
+  }));
+  const own = table.map((r) => [r.residual, r.weight] as const);
+  const fitted = rms(own);
+  const cells = shippedResiduals();
+  const ofGroup = new Map<string, number>();
+  for (const c of cells) ofGroup.set(c.group, (ofGroup.get(c.group) ?? 0) + c.residuals.length);
+  const others = cells.flatMap((c) => c.residuals.map((r) => [r, 1 / ofGroup.get(c.group)!] as const));
+  const leftOut = rms(others);
+  console.log(`deviations: ${deviation(own).toFixed(3)} ${deviation(others).toFixed(3)}`);
+  console.log(`${table.length} runs of ${count.size} sources, every source with the same say`);
+  console.log(
+    `rms of log(measured / predicted): ${fitted.toFixed(3)} under the shipped profiles, ${leftOut.toFixed(3)} under profiles fitted without the source`,
+  );
+  const sigmas = varianceComponents(table).map(Math.sqrt);
+  TERMS.forEach((term, k) => {
+    const slope = table.reduce((s, r) => s + r.weight * r.slopes[k], 0) / count.size;
+    console.log(
+      `${term.padEnd(8)} ${(100 * slope).toFixed(1).padStart(5)} % of the step's slope, sigma ${sigmas[k].toFixed(3)}, as left out ${((sigmas[k] * leftOut) / fitted).toFixed(3)}`,
+    );
+  });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const what = process.argv[2] ?? 'noise';
+  if (what === 'noise') noise();
+}
