@@ -2,6 +2,7 @@
 import type { Plan } from '../plan/types.js';
 import { goodputOf } from '../simulate/goodput.js';
 import type { Goodput, JobSize, Reliability } from '../simulate/goodput.js';
+import { formatDays } from '../report/riskTable.js';
 import { PartitionError, oneLine } from '../util/errors.js';
 import { formatPercent, formatSeconds } from '../util/format.js';
 import type { ProblemOptions } from './problem.js';
@@ -133,15 +134,6 @@ export function goodputFacts(request: GoodputRequest, job: JobSize): GoodputFact
   );
   return { steps: request.steps, ...Object.fromEntries(entries) } as GoodputFacts;
 }
-
-/** Days as people read them; a job that practically never ends has none. */
-export function formatDays(timeSec: number | null): string {
-  if (timeSec === null || timeSec > NEVER_SEC) return 'never';
-  return `${(timeSec / UNITS['d']).toPrecision(4)} days`;
-}
-
-/** A thousand years. */
-const NEVER_SEC = 1000 * 365 * 86_400;
 
 /** Three lines for people. */
 export function goodputText(f: GoodputFacts): string {

@@ -33,8 +33,12 @@ export type { Verification, VerifyHooks, VerifyReply, VerifyRequest } from './ve
 export { verifyTable } from '../report/verifyTable.js';
 export { makeReport } from './report.js';
 export type { Report, ReportOptions, ReportSummary } from './report.js';
-export { goodputText, parseMtbf, planGoodput } from './goodput.js';
+export { goodputFacts, goodputText, hostsOf, parseMtbf, planGoodput } from './goodput.js';
 export type { GoodputFacts, GoodputRequest } from './goodput.js';
+export { checkPriced, parseRisk, planRisk } from './risk.js';
+export type { RiskFlags, RiskRequest } from './risk.js';
+export { riskTable } from '../report/riskTable.js';
+export type { RiskFacts } from '../report/riskTable.js';
 export { REPLAN_DEFAULTS, replan, writeReplanFiles } from './replan.js';
 export type { MigrationManifest, ReplanHooks, ReplanReply, ReplanRequest } from './replan.js';
 export { replanTable } from '../report/replanTable.js';

@@ -32,6 +32,7 @@ import type { Problem, ProblemOptions } from './problem.js';
 import { createProblem } from './problem.js';
 import { recordSearch } from './record.js';
 import { metricsOf } from './registry.js';
+import type { RiskFlags } from './risk.js';
 
 export interface PlanRequest extends ProblemOptions {
   readonly modelPath: string;
@@ -47,6 +48,8 @@ export interface PlanRequest extends ProblemOptions {
   readonly clocks?: ClockMethod | undefined;
   /** Keep every priced plan in this file. */
   readonly record?: string | undefined;
+  /** What fails and by when the job should end: planning does not read it; run.json keeps it for the report. */
+  readonly failures?: RiskFlags | undefined;
 }
 
 export interface PlanHooks {

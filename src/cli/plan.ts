@@ -6,12 +6,16 @@ import type { ParetoReply, PlanRequest } from '../api/index.js';
 import {
   CLOCK_METHODS,
   METHODS,
+  checkPriced,
   goodputText,
   methodNames,
   paretoTable,
   parseMtbf,
+  parseRisk,
   planGoodput,
+  planRisk,
   planTable,
+  riskTable,
   terminalPicture,
   writeParetoFiles,
   writePlanFiles,
@@ -20,6 +24,8 @@ import { PartitionError } from '../util/errors.js';
 import { checkWritableFolder, removeQuietly, temporaryName } from '../util/files.js';
 import { formatSeconds } from '../util/format.js';
 import { nearNames } from '../util/near.js';
+import type { RiskArgs } from './failureOptions.js';
+import { riskFlags, withRisk } from './failureOptions.js';
 import { onInterrupt } from './interrupt.js';
 import type { CommonArgs } from './options.js';
 import { integerBetween, oneOf, parseBudget, required, text, withCommon } from './options.js';
@@ -33,7 +39,8 @@ import { terminalStyle } from './terminal.js';
 import { awaitOrStop, startThread } from './thread.js';
 
 type Args = CommonArgs &
-  ProblemArgs & {
+  ProblemArgs &
+  RiskArgs & {
     model?: string;
     devices?: string;
     phase?: string;
@@ -44,7 +51,6 @@ type Args = CommonArgs &
     out?: string;
     record?: string;
     clocks?: string;
-    mtbf?: string;
   };
 
 const PHASES = ['train', 'inference'] as const;
@@ -60,9 +66,11 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
   command: '$0 [model]',
   describe: 'plan how to split a model over devices',
   builder: (argv) =>
-    withProblem(
-      withCommon(argv.positional('model', { type: 'string', describe: 'ONNX file' })),
-      '; or pareto: time against energy',
+    withRisk(
+      withProblem(
+        withCommon(argv.positional('model', { type: 'string', describe: 'ONNX file' })),
+        '; or pareto: time against energy',
+      ),
     )
       .option('devices', {
         ...text('accelerators to plan for (required), or a range such as 256..4096'),
@@ -81,12 +89,6 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
           `clocks by task that cost no time, written into the plan: ${CLOCK_METHODS.join(', ')} (min-cut of the critical path, by group of tasks, an agent); for pareto default exact`,
         ),
       )
-      .option(
-        'mtbf',
-        text(
-          'expected time to train with failures (default: none fail): device=50000h,host=200000h,checkpoint=60s,restart=5m,repair=1d,spares=2,stragglers=1%,steps=100000',
-        ),
-      )
       .option('seed', text('random seed', '0'))
       .option('out', text('output folder; default <model>.partition'))
       .option('record', text('keep every priced plan in this file, for partition replay'))
@@ -102,14 +104,18 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
           '  partition model.onnx --devices 256..4096                          the time/cost frontier',
           '  partition model.onnx --devices 64 --record search.jsonl           for partition replay',
           '  partition model.onnx --devices 1024 --mtbf device=50000h,spares=2  expected time to train',
+          '  partition model.onnx --devices 1024 --mtbf steps=90000,device=50000h --deadline 30d --max-cost 2e6',
           '  partition inspect model.onnx                                      what is in it',
         ].join('\n'),
       ) as never,
   handler: async (args) => {
     const { devices } = args;
     if (devices === undefined) throw noDevices(required(args.model, 'a model', USAGE), commands());
+    const failures = args.mtbf === undefined ? null : parseMtbf(args.mtbf);
+    const risk = parseRisk(args);
     if (args.objective === 'pareto') return pareto({ ...args, devices });
     const counts = deviceCounts(devices, MOST_DEVICES);
+    if (counts !== null) onePlanOnly(args, 'a range of device counts');
     const request = requestOf({ ...args, devices: counts === null ? devices : String(counts[0]) });
     const folder = args.out ?? `${basename(request.modelPath).replace(/\.onnx$/, '')}.partition`;
     checkWritableFolder(folder);
@@ -118,7 +124,7 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
       await sweep(request, counts, folder, args);
       return;
     }
-    const failures = args.mtbf === undefined ? null : parseMtbf(args.mtbf);
+    checkPriced(risk, request);
     const progress = new Progress(args.quiet, request.budget?.maxSec);
     let best: Best | null = null;
     const release = onInterrupt(() => {
@@ -135,11 +141,18 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
     const summary = writePlanFiles(reply, request, folder, commandLine());
     release();
     const goodput = failures === null ? null : planGoodput(reply.plan, failures, request);
-    if (args.json) printJson(goodput === null ? summary : { ...summary, goodput });
+    const chances = risk === null ? null : planRisk(reply.plan, failures!, risk, request, request.seed ?? 0);
+    if (args.json)
+      printJson({
+        ...summary,
+        ...(goodput === null ? {} : { goodput }),
+        ...(chances === null ? {} : { risk: chances }),
+      });
     else {
       if (!args.quiet) printWarnings(summary.warnings);
       print(planTable(reply.plan, summary));
       if (goodput !== null) print(`\n${goodputText(goodput)}`);
+      if (chances !== null) print(`\n${riskTable(chances)}`);
       if (!args.quiet) print(`\n${terminalPicture(reply.picture, terminalStyle())}`);
     }
   },
@@ -147,6 +160,7 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
 
 /** `--objective pareto`: plans and clocks that nothing beats in time and energy. */
 async function pareto(args: Complete): Promise<void> {
+  onePlanOnly(args, '--objective pareto');
   const request = requestOf({ ...args, objective: 'time' });
   if (args.record !== undefined)
     throw new PartitionError('usage', 'pareto is several searches, and a record holds one', '--record');
@@ -166,6 +180,16 @@ async function pareto(args: Complete): Promise<void> {
   else print(`${paretoTable(reply.facts)}\n\nplans and chart written to ${folder}`);
 }
 
+/** @throws PartitionError usage when several plans are asked for, and failures of one */
+function onePlanOnly({ mtbf }: Args, several: string): void {
+  if (mtbf !== undefined)
+    throw new PartitionError(
+      'usage',
+      `the expected time is of one plan, and ${several} is several`,
+      '--mtbf',
+    );
+}
+
 /** Checks every flag before anything is read. */
 function requestOf(args: Complete): PlanRequest {
   const modelPath = required(args.model, 'a model', USAGE);
@@ -178,6 +202,7 @@ function requestOf(args: Complete): PlanRequest {
     budget: parseBudget(args.budget),
     seed: integerBetween(args.seed, '--seed', 0, LARGEST_SEED),
     record: args.record,
+    failures: riskFlags(args),
     clocks: args.clocks === undefined ? undefined : oneOf(args.clocks, CLOCK_METHODS, '--clocks'),
   };
 }
