@@ -21,6 +21,7 @@ import { PartitionError, oneLine } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
 import { nearNames } from '../util/near.js';
 import type { AnalyzedModel, ProblemOptions } from './problem.js';
+import { plannedCluster } from './plannedCluster.js';
 import { PRECISIONS, clusterOf, openModel, problemOf } from './problem.js';
 import { findModel, readRun } from './runFile.js';
 import type { RunFile } from './runFile.js';
@@ -44,6 +45,8 @@ interface Surroundings {
   readonly devices?: number;
   readonly batch?: number;
   readonly cluster?: string;
+  /** Another cluster was asked for: nothing is wrong with it. */
+  readonly isOther?: boolean;
   readonly calibration?: string;
   readonly stack?: string;
   readonly precision?: NonNullable<ProblemOptions['precision']>;
@@ -98,7 +101,8 @@ function pricedChange(
   base: Candidate,
   { decisions, surroundings }: Stated,
 ): Priced {
-  return priced(model, plan, { ...own, ...surroundings }, (_, problem) => ({
+  const isOther = surroundings.cluster !== undefined;
+  return priced(model, plan, { ...own, ...surroundings, isOther }, (_, problem) => ({
     candidate: planInstead(problem, base, decisions, FLAG),
   }));
 }
@@ -110,10 +114,8 @@ function priced(
   choose: (plan: Plan, problem: ReturnType<typeof problemOf>['problem']) => { candidate: Candidate },
 ): Priced {
   const devices = s.devices ?? plan.cluster.devices;
-  const cluster = surroundedCluster(
-    clusterOf({ cluster: s.cluster ?? plan.cluster.name, calibration: s.calibration, devices }),
-    s,
-  );
+  const place = { cluster: s.cluster ?? plan.cluster.name, calibration: s.calibration, devices };
+  const cluster = surroundedCluster(s.isOther === true ? clusterOf(place) : plannedCluster(plan, place), s);
   const { problem, warnings } = problemOf(model, cluster, {
     devices,
     batch: s.batch ?? plan.globalBatch,
@@ -232,7 +234,7 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
 };
 const NUMBERS = ['powerCap', 'oversubscription'] as const;
 const FREE = ['cluster', 'stack'] as const;
-const KEYS = [...WHOLE, 'zero', ...Object.keys(WORDS), ...FREE, ...NUMBERS];
+const KEYS = [...WHOLE, 'zero', 'leanness', ...Object.keys(WORDS), ...FREE, ...NUMBERS];
 
 /** `tp=8,pp=4` as decisions. @throws PartitionError usage naming the term */
 export function parseChanges(text: string): Stated {
@@ -273,6 +275,10 @@ function readTerm(key: string, value: string): [string, unknown] {
   if (words !== undefined) {
     if (!words.includes(value)) throw fault(`one of ${words.join(', ')}`);
     return key === 'recompute' ? [key, words.indexOf(value)] : [key, value];
+  }
+  if (key === 'leanness') {
+    if (!/^-?\d{1,3}$/.test(value)) throw fault('a whole number; 0 is the usual sharding');
+    return [key, Number(value)];
   }
   const number = /^\d+(\.\d+)?$/.test(value) ? Number(value) : NaN;
   if ((NUMBERS as readonly string[]).includes(key)) {

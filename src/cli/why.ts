@@ -30,9 +30,10 @@ export const whyCommand: CommandModule<object, Args> = {
       .epilogue(
         [
           'Decisions: dp, tp, pp, vpp, cp, ep, etp, zero, microbatch, recompute, schedule,',
-          'contextExchange, axisOrder. Setting: devices, batch, precision, cluster, stack, powerCap',
-          '(watt), oversubscription. What is not stated follows: dp takes the devices that are left,',
-          'the microbatch the nearest legal size, stages are cut anew.',
+          'contextExchange, axisOrder, leanness (1 = one step leaner than the usual sharding, -1 = faster and',
+          'keeping more). Setting: devices, batch, precision, cluster, stack, powerCap (watt), oversubscription.',
+          'What is not stated follows: dp takes the devices that are left, the microbatch the nearest legal size,',
+          'stages are cut anew.',
           '',
           'Examples:',
           '  partition why model.partition/plan.json --instead tp=8,pp=4',

@@ -23,8 +23,18 @@ export function megatronParallel(input: EmitInput, notes: Notes): Argument[] {
   if (shape === null ? ep * etp > 1 : shape.experts !== null)
     args.push(['--expert-model-parallel-size', ep], ['--expert-tensor-parallel-size', etp]);
   if (isSequenceParallel(plan)) args.push(['--sequence-parallel']);
+  noteLayouts(plan, notes);
   if (pipelineIsInside(plan)) args.push(...rankOrder(plan, notes));
   return args;
+}
+
+/** Megatron's layers take activations whole or split along the sequence. */
+function noteLayouts({ degrees, classes }: Plan, notes: Notes): void {
+  if (degrees.tp > 1 && classes.some(({ strategy }) => strategy.startsWith('feature;')))
+    notes.differs(
+      'activations split along features between layers',
+      'Megatron-Core passes them on whole or split along the sequence; the step takes longer than planned',
+    );
 }
 
 /** `tp-cp-ep-pp-dp` works only where experts have as many replicas as the rest. */

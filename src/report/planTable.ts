@@ -68,7 +68,10 @@ export function planDecisions(plan: Plan): [name: string, text: string][] {
     [
       'schedule',
       `${plan.schedule}, ZeRO ${plan.zeroStage}, recompute ${recompute}` +
-        (plan.contextExchange === undefined ? '' : `, sequences shared by ${plan.contextExchange}`),
+        (plan.contextExchange === undefined ? '' : `, sequences shared by ${plan.contextExchange}`) +
+        (plan.leanness === undefined
+          ? ''
+          : `, ${plan.leanness > 0 ? 'leaner' : 'faster'} sharding (${plan.leanness})`),
     ],
   ];
 }

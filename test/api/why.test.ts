@@ -102,6 +102,7 @@ describe('why a plan', function () {
     refuse('tp=0', /whole number/);
     refuse('tp=2.5', /whole number/);
     refuse('zero=4', /0, 1, 2 or 3/);
+    refuse('leanness=lean', /leanness: expected a whole number/);
     refuse('recompute=some', /one of none, selective, full/);
     refuse('powerCap=hot', /watts/);
     refuse('', /found nothing/);

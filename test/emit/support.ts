@@ -7,6 +7,7 @@ import { loadCluster } from '../../src/cluster/index.js';
 import type { EmitInput, EmittedFile } from '../../src/emit/index.js';
 import { readModel } from '../../src/model/index.js';
 import type { ModelProto } from '../../src/model/types.js';
+import { shardKeyOf } from '../../src/plan/candidate.js';
 import { buildPlan } from '../../src/plan/index.js';
 import type { Candidate, Plan } from '../../src/plan/types.js';
 import { createEstimate, createSimulator } from '../../src/simulate/estimate.js';
@@ -78,8 +79,8 @@ export class EmitSource {
   of(candidate: Candidate, change: Partial<Plan> = {}): EmitInput {
     const { problem, model, book, cluster } = this.problem;
     const { graph, segmentation } = model;
-    const { tp, cp, ep, etp, microbatch, contextExchange, dpReplicate, dpShard } = candidate;
-    const key = { tp, cp, ep, etp, microbatch, deviceGroup: 0, contextExchange };
+    const { dpReplicate, dpShard } = candidate;
+    const key = shardKeyOf(candidate, 0);
     const strategies = book.strategies(key);
     const estimate = createSimulator(problem).estimate(candidate, createEstimate());
     const plan = buildPlan(candidate, estimate, graph, problem, {
