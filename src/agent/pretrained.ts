@@ -19,11 +19,32 @@ export const FROM_SCRATCH: PolicySource = { kind: 'none' };
 /** The checkpoint that ships: src/data/training/plan-ppo.yaml makes it. */
 export const SHIPPED_PATH = fileURLToPath(dataPath('checkpoints/plan-ppo.json'));
 
+/** A policy of the user's own that stands for the one that ships, in this thread. */
+let standIn: string | null = null;
+
 /** Read once: the file does not change under us. */
 let shipped: Checkpoint | null = null;
 
+/**
+ * From now on a checkpoint of `partition train` stands for the policy that ships, wherever a method of this thread starts
+ * from that one.
+ *
+ * @param path null: the one that ships again
+ * @throws PartitionError input when it is no such checkpoint
+ */
+export function usePolicy(path: string | null): void {
+  standIn = path;
+  shipped = null;
+  if (path !== null) checkpointFrom(SHIPPED);
+}
+
+/** The file that stands for the policy that ships; null: itself. What another thread has to be told. */
+export function policyInUse(): string | null {
+  return standIn;
+}
+
 export function hasShippedPolicy(): boolean {
-  return shipped !== null || existsSync(SHIPPED_PATH);
+  return shipped !== null || existsSync(standIn ?? SHIPPED_PATH);
 }
 
 /**
@@ -33,7 +54,7 @@ export function hasShippedPolicy(): boolean {
  */
 export function checkpointFrom(source: PolicySource): { checkpoint: Checkpoint; where: string } {
   if (source.kind === 'none') throw new PartitionError('usage', 'expected a policy to start from', 'policy');
-  const where = source.kind === 'file' ? source.path : SHIPPED_PATH;
+  const where = source.kind === 'file' ? source.path : (standIn ?? SHIPPED_PATH);
   const checkpoint = source.kind === 'file' ? loadCheckpoint(where) : (shipped ??= loadCheckpoint(where));
   if (checkpoint.algorithm !== 'ppo')
     throw new PartitionError('input', `checkpoint of ${checkpoint.algorithm}, expected ppo`, where);

@@ -84,7 +84,8 @@ export class PlanTrainer {
 
   /**
    * @param resume goes on from there; its own training's settings and source are given again
-   * @param where names that checkpoint in messages
+   * @param where names that checkpoint, or the one of `start`, in messages
+   * @param start without `resume`: a policy whose weights a new training begins with, in place of random ones
    */
   constructor(
     private readonly backend: Backend,
@@ -93,14 +94,16 @@ export class PlanTrainer {
     private readonly config: string | null,
     resume: Checkpoint | null = null,
     where = 'checkpoint',
+    start: Checkpoint | null = null,
   ) {
     const { tf } = backend;
     const { ppo, seed } = settings;
     const spec = settings.embedding ? EMBEDDED_PLAN_SPEC : PLAN_SPEC;
+    const from = resume ?? start;
     const scorer =
-      resume === null
+      from === null
         ? new Scorer(tf, spec, ppo.hidden, stream(seed, 0))
-        : scorerFrom(tf, resume, spec, ['ppo'], where);
+        : scorerFrom(tf, from, spec, ['ppo'], where);
     this.learner = createLearner(scorer, ppo);
     if (resume !== null) {
       if (resume.optimizer !== null) this.learner.adam.restore(resume.optimizer);

@@ -69,6 +69,11 @@ export { describeCluster, listClusters } from './clusters.js';
 export type { ClusterSummary } from './clusters.js';
 export { SHIPPED_TRAINING, trainPolicy } from './train.js';
 export type { TrainHooks, TrainRequest, TrainSummary } from './train.js';
+export { FINE_TUNING, fineTunePolicy } from './trainFineTune.js';
+export type { FineTuneRequest } from './trainFineTune.js';
+export { fineTuneTable } from '../report/fineTuneTable.js';
+export type { FineTuneFacts, JudgedInstance } from '../report/fineTuneTable.js';
+export { policyInUse, usePolicy } from './policy.js';
 export type { TrainingReport } from '../agent/index.js';
 export {
   metricsOf,

@@ -1,5 +1,6 @@
 /** Instances of the suite as problems. */
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { SuiteInstance } from '../portfolio/suite.js';
 import { PartitionError } from '../util/errors.js';
 import { applyOverrides, buildIrregular, buildZoo, zooConfig } from '../zoo/index.js';
@@ -8,6 +9,9 @@ import { analyzeModel, clusterOf, openModel, PRECISIONS, problemOf } from './pro
 
 export { loadBestKnown, loadSuite, suitePath } from '../portfolio/suite.js';
 export type { BestKnown, SuiteInstance, SuiteModel } from '../portfolio/suite.js';
+
+/** Folder of the models and cluster files that instances name; it ships with the package. */
+export const SUITE_GRAPHS: string = fileURLToPath(new URL('../../graphs', import.meta.url));
 
 /**
  * The problem of an instance.

@@ -1,20 +1,22 @@
 /** `partition train`: from a configuration to a policy, by way of checkpoints that training can go on from. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadBackend, loadCheckpoint, PlanTrainer, saveCheckpoint } from '../agent/index.js';
-import type { TrainingReport } from '../agent/index.js';
 import { PartitionError } from '../util/errors.js';
-import { dataPath, writeFileAtomic } from '../util/files.js';
-import { EventFile } from '../util/eventFile.js';
+import { dataPath } from '../util/files.js';
 import { readTrainingConfig } from './trainingConfig.js';
-import type { TrainingConfig } from './trainingConfig.js';
+import type { TrainingConfig, TrainingOverrides } from './trainingConfig.js';
 import { trainingProblem } from './trainingProblems.js';
+import type { LateReturns, TrainHooks } from './trainRun.js';
+import { runTraining, trainingFiles } from './trainRun.js';
+
+export type { TrainHooks } from './trainRun.js';
 
 /** Configuration of the policy that ships. */
 export const SHIPPED_TRAINING: string = fileURLToPath(dataPath('training/plan-ppo.yaml'));
 
-export interface TrainRequest {
+export interface TrainRequest extends TrainingOverrides {
   readonly configPath: string;
   /** Folder of checkpoint.json, policy.json, metrics.jsonl and TensorBoard's event files. */
   readonly out: string;
@@ -22,18 +24,8 @@ export interface TrainRequest {
   readonly resume: boolean;
 }
 
-export interface TrainHooks {
-  /** Seconds, monotone; used for the limit in seconds only. */
-  readonly clock: () => number;
-  /** Seconds since 1970, for TensorBoard. */
-  readonly now: () => number;
-  readonly onUpdate?: (report: TrainingReport, updates: number, backend: string) => void;
-  /** Asked between updates: training stops for now, with a checkpoint, when true. */
-  readonly stopped: () => boolean;
-}
-
 /** What `partition train --json` prints. */
-export interface TrainSummary {
+export interface TrainSummary extends LateReturns {
   readonly algorithm: string;
   readonly backend: string;
   readonly seed: number;
@@ -45,9 +37,6 @@ export interface TrainSummary {
   readonly wallSec: number;
   /** False when it stopped for time or on request: `--resume` goes on. */
   readonly finished: boolean;
-  /** Means over the last tenth of the updates; null before the first. */
-  readonly meanReturn: number | null;
-  readonly bestReturn: number | null;
   readonly checkpointPath: string;
   readonly policyPath: string;
   readonly metricsPath: string;
@@ -61,7 +50,7 @@ export interface TrainSummary {
  */
 export async function trainPolicy(request: TrainRequest, hooks: TrainHooks): Promise<TrainSummary> {
   const started = hooks.clock();
-  const config = readTrainingConfig(request.configPath);
+  const config = readTrainingConfig(request.configPath, request);
   const paths = pathsOf(request.out);
   const resumed = request.resume ? loadCheckpoint(paths.checkpointPath) : null;
   if (resumed === null && existsSync(paths.checkpointPath))
@@ -82,26 +71,20 @@ export async function trainPolicy(request: TrainRequest, hooks: TrainHooks): Pro
     resumed,
     paths.checkpointPath,
   );
-  // Updates after the checkpoint are done again.
-  const lines = resumed === null ? [] : metricsUpTo(paths.metricsPath, trainer.updates);
-  const events = new EventFile(request.out, trainer.updates, hooks.now());
-  const save = (): void => {
-    writeFileAtomic(paths.metricsPath, lines.map((l) => `${l}\n`).join(''));
-    events.flush();
-    saveCheckpoint(paths.checkpointPath, trainer.checkpoint(true));
-  };
   try {
-    while (!trainer.finished && !hooks.stopped() && hooks.clock() - started < config.budget.maxSec) {
-      const report = trainer.update();
-      lines.push(JSON.stringify(report));
-      const { update, episodes, ...scalars } = report;
-      events.add(update, hooks.now(), { episodes, ...scalars });
-      hooks.onUpdate?.(report, config.budget.updates, backend.name);
-      if (report.update % config.checkpointEvery === 0) save();
-      // Lets a request to stop come in.
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    save();
+    const late = await runTraining(
+      {
+        trainer,
+        files: paths,
+        out: request.out,
+        backend: backend.name,
+        updates: config.budget.updates,
+        checkpointEvery: config.checkpointEvery,
+        resumed: resumed !== null,
+        untilSec: started + config.budget.maxSec,
+      },
+      hooks,
+    );
     saveCheckpoint(paths.policyPath, trainer.checkpoint(false));
     const { episodes } = trainer.checkpoint(false).trainedBy;
     return {
@@ -113,7 +96,7 @@ export async function trainPolicy(request: TrainRequest, hooks: TrainHooks): Pro
       episodes,
       wallSec: hooks.clock() - started,
       finished: trainer.finished,
-      ...lately(lines),
+      ...late,
       ...paths,
     };
   } finally {
@@ -122,11 +105,7 @@ export async function trainPolicy(request: TrainRequest, hooks: TrainHooks): Pro
 }
 
 function pathsOf(out: string): Pick<TrainSummary, 'checkpointPath' | 'policyPath' | 'metricsPath'> {
-  return {
-    checkpointPath: join(out, 'checkpoint.json'),
-    policyPath: join(out, 'policy.json'),
-    metricsPath: join(out, 'metrics.jsonl'),
-  };
+  return { ...trainingFiles(out), policyPath: join(out, 'policy.json') };
 }
 
 /** A configuration as the trainer takes it. */
@@ -145,16 +124,4 @@ export function settingsOf(c: TrainingConfig): ConstructorParameters<typeof Plan
     embedding: c.embedding,
     ppo,
   };
-}
-
-function metricsUpTo(path: string, updates: number): string[] {
-  if (!existsSync(path)) return [];
-  return readFileSync(path, 'utf8').split('\n').filter(Boolean).slice(0, updates);
-}
-
-function lately(lines: readonly string[]): Pick<TrainSummary, 'meanReturn' | 'bestReturn'> {
-  if (lines.length === 0) return { meanReturn: null, bestReturn: null };
-  const last = lines.slice(-Math.ceil(lines.length / 10)).map((l) => JSON.parse(l) as TrainingReport);
-  const mean = (f: (r: TrainingReport) => number): number => last.reduce((s, r) => s + f(r), 0) / last.length;
-  return { meanReturn: mean((r) => r.meanReturn), bestReturn: mean((r) => r.bestReturn) };
 }

@@ -2,10 +2,15 @@
 import { dirname, resolve } from 'node:path';
 import type { PpoOptions } from '../agent/index.js';
 import { DEFAULT_PPO } from '../agent/index.js';
-import { readYaml } from '../cluster/document.js';
+import type { VerdictRule } from '../agent/policyVerdict.js';
+import { DEFAULT_RULE } from '../agent/policyVerdict.js';
 import { Fields } from '../cluster/fields.js';
 import { PRECISIONS } from './problem.js';
 import type { Precision } from '../cost/types.js';
+import type { TrainingOverrides } from './trainingDocument.js';
+import { trainingDocument } from './trainingDocument.js';
+
+export type { TrainingOverrides } from './trainingDocument.js';
 
 /** Bounds of a number that is drawn evenly in its logarithm, both included. */
 export type Span = readonly [number, number];
@@ -75,13 +80,19 @@ export interface TrainingConfig {
   readonly precisions: readonly Precision[];
   readonly stacks: readonly string[];
   readonly objectives: readonly string[];
+  /** Problems of an update that are observed jobs, where there are any. */
+  readonly observed: number;
+  readonly guard: VerdictRule & {
+    /** Instances of the suite that policies are judged on; null: all. */
+    readonly suite: readonly string[] | null;
+  };
   /** The file's content without its limit in seconds: who resumes must bring the same. */
   readonly canonical: string;
 }
 
 /** @throws PartitionError input naming the field, what was expected and what was found */
-export function readTrainingConfig(path: string): TrainingConfig {
-  const document = readYaml(path);
+export function readTrainingConfig(path: string, asked: TrainingOverrides = {}): TrainingConfig {
+  const document = trainingDocument(path, asked);
   const fields = Fields.of(document, path, '', []);
   const algorithm = fields.oneOf('algorithm', ['ppo'] as const, 'ppo');
   const whole = (f: Fields, name: string, fallback: number, min = 1): number =>
@@ -111,11 +122,28 @@ export function readTrainingConfig(path: string): TrainingConfig {
     precisions: words(fields, 'precisions', ['bf16']).map((p) => precisionOf(fields, p)),
     stacks: words(fields, 'stacks', ['megatron']),
     objectives: words(fields, 'objectives', ['time']),
+    observed: whole(fields, 'observed', Math.ceil(problems / 2)),
+    guard: readGuard(fields.child('guard')),
     canonical: canonicalOf(document as { budget: object }),
   };
+  if (config.observed > problems) throw fields.fault('observed', `at most ${problems} (problems)`);
   teacher?.done();
   fields.done();
   return config;
+}
+
+function readGuard(fields: Fields | null): TrainingConfig['guard'] {
+  if (fields === null) return { ...DEFAULT_RULE, suite: null };
+  const { evaluations, seeds, meanTolerance, instanceTolerance } = DEFAULT_RULE;
+  const rule = {
+    evaluations: fields.number('evaluations', { min: 1, integer: true, default: evaluations }),
+    seeds: fields.has('seeds') ? numbers(fields, 'seeds') : seeds,
+    meanTolerance: fields.number('meanTolerance', { max: 1, default: meanTolerance }),
+    instanceTolerance: fields.number('instanceTolerance', { max: 1, default: instanceTolerance }),
+    suite: fields.has('suite') ? words(fields, 'suite') : null,
+  };
+  fields.done();
+  return rule;
 }
 
 /** A switch that is off unless it is on. */

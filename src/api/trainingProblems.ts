@@ -55,7 +55,8 @@ function drawProblem(config: TrainingConfig, random: Random): PlanProblem {
   }).problem;
 }
 
-function fits(problem: PlanProblem): boolean {
+/** Whether a quick look finds a plan that fits. */
+export function fits(problem: PlanProblem): boolean {
   if (problem.segmentation.segmentCount === 0) return false;
   const result = greedySolver.solve({
     problem,

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { CompareJob, CompareRequest, CompareRun, CompareSetting } from '../api/index.js';
 import { loadedPlugins } from '../api/plugins.js';
+import { policyInUse } from '../api/policy.js';
 import type { Failure } from './thread.js';
 import { failed } from './thread.js';
 
@@ -9,6 +10,7 @@ import { failed } from './thread.js';
 export interface CompareData {
   readonly request: CompareRequest;
   readonly plugins: readonly string[];
+  readonly policy: string | null;
 }
 
 export type CompareTask = 'setting' | CompareJob;
@@ -33,7 +35,7 @@ export async function compareInWorkers(
     { length: Math.min(threads, tasks.length) },
     () =>
       new Worker(new URL('./compareWorker.js', import.meta.url), {
-        workerData: { request, plugins: loadedPlugins() } satisfies CompareData,
+        workerData: { request, plugins: loadedPlugins(), policy: policyInUse() } satisfies CompareData,
       }),
   );
   const order = new Map(jobs.map((job, i) => [key(job), i]));

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { CompareJob } from '../api/index.js';
 import { ComparisonRunner } from '../api/index.js';
 import { loadPlugins } from '../api/plugins.js';
+import { usePolicy } from '../api/policy.js';
 import type { CompareData, CompareMessage, CompareTask } from './compareThread.js';
 import { failureOf } from './thread.js';
 
@@ -13,8 +14,9 @@ function post(message: CompareMessage): void {
 let runner: ComparisonRunner | null = null;
 
 async function perform(task: CompareTask): Promise<void> {
-  const { request, plugins } = workerData as CompareData;
+  const { request, plugins, policy } = workerData as CompareData;
   await loadPlugins(plugins);
+  if (runner === null) usePolicy(policy);
   runner ??= ComparisonRunner.open(request);
   if (task === 'setting') post({ kind: 'setting', setting: runner.setting() });
   else

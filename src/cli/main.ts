@@ -13,6 +13,8 @@ import { printError } from './output.js';
 import { monitorCommand } from './monitor.js';
 import { placeCommand } from './place.js';
 import { loadPlugins } from '../api/plugins.js';
+import { usePolicy } from '../api/policy.js';
+import { text } from './options.js';
 import { planCommand } from './plan.js';
 import { replayCommand } from './replay.js';
 import { replanCommand } from './replan.js';
@@ -76,7 +78,16 @@ export async function run(args: readonly string[]): Promise<number> {
       requiresArg: true,
       describe: 'JavaScript module that registers solvers, rewards, costs, clusters, operators, ...',
     })
-    .middleware(async ({ plugin }) => loadPlugins(plugin ?? []))
+    .option(
+      'policy',
+      text(
+        'policy of partition train that stands for the one that ships, in every method that starts from it',
+      ),
+    )
+    .middleware(async ({ plugin, policy }) => {
+      await loadPlugins(plugin ?? []);
+      if (policy !== undefined) usePolicy(policy);
+    })
     .strict()
     // The last of two equal flags counts; a list takes one value per flag, so that it never swallows the model.
     .parserConfiguration({ 'greedy-arrays': false })

@@ -1,6 +1,7 @@
 /** Work in a second thread, so that Ctrl-C and progress are answered while it runs. */
 import { Worker, parentPort, workerData } from 'node:worker_threads';
 import { loadPlugins, loadedPlugins } from '../api/plugins.js';
+import { policyInUse, usePolicy } from '../api/policy.js';
 import { PartitionError } from '../util/errors.js';
 import { onSignal } from './interrupt.js';
 
@@ -29,7 +30,7 @@ export function startThread<Request, News, Reply>(
   // Shared memory, because the thread is too busy to read messages.
   const flag = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(new URL(script, import.meta.url), {
-    workerData: { request, flag, plugins: loadedPlugins() },
+    workerData: { request, flag, plugins: loadedPlugins(), policy: policyInUse() },
   });
   const ended = new Promise<Reply>((resolve, reject) => {
     worker.on('message', (message: Message<News, Reply>) => {
@@ -69,14 +70,16 @@ export async function awaitOrStop<Reply>(
 export async function work<Request, News, Reply>(
   perform: (request: Request, tell: (news: News) => void, stopped: () => boolean) => Reply | Promise<Reply>,
 ): Promise<void> {
-  const { request, flag, plugins } = workerData as {
+  const { request, flag, plugins, policy } = workerData as {
     request: Request;
     flag: Int32Array;
     plugins: readonly string[];
+    policy: string | null;
   };
   const post = (message: Message<News, Reply>): void => parentPort!.postMessage(message);
   try {
     await loadPlugins(plugins);
+    usePolicy(policy);
     const reply = await perform(
       request,
       (news) => post({ kind: 'news', news }),

@@ -1,22 +1,35 @@
 /** Trains in a second thread. */
-import type { TrainRequest, TrainSummary, TrainingReport } from '../api/index.js';
+import type {
+  FineTuneFacts,
+  FineTuneRequest,
+  TrainRequest,
+  TrainSummary,
+  TrainingReport,
+} from '../api/index.js';
 import type { Thread } from './thread.js';
 import { startThread } from './thread.js';
 
-export interface TrainNews {
-  readonly report: TrainingReport;
-  readonly updates: number;
-  readonly backend: string;
-}
+export type TrainNews =
+  | {
+      readonly kind: 'update';
+      readonly report: TrainingReport;
+      readonly updates: number;
+      readonly backend: string;
+    }
+  | { readonly kind: 'text'; readonly text: string };
 
 /** Stopped, it writes a checkpoint and ends after the present update. */
 export function trainInWorker(
   request: TrainRequest,
-  onUpdate: (report: TrainingReport, updates: number, backend: string) => void,
+  onNews: (news: TrainNews) => void,
 ): Thread<TrainSummary> {
-  return startThread<TrainRequest, TrainNews, TrainSummary>(
-    './trainWorker.js',
-    request,
-    ({ report, updates, backend }) => onUpdate(report, updates, backend),
-  );
+  return startThread<TrainRequest, TrainNews, TrainSummary>('./trainWorker.js', request, onNews);
+}
+
+/** Stopped, it writes a checkpoint and the new policy as far as it got, and judges nothing. */
+export function fineTuneInWorker(
+  request: FineTuneRequest,
+  onNews: (news: TrainNews) => void,
+): Thread<FineTuneFacts> {
+  return startThread<FineTuneRequest, TrainNews, FineTuneFacts>('./trainWorker.js', request, onNews);
 }
