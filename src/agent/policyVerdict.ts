@@ -26,7 +26,7 @@ export const DEFAULT_RULE: VerdictRule = {
   evaluations: 400,
   seeds: [1, 2, 3, 4, 5],
   meanTolerance: 0.01,
-  instanceTolerance: 0.05,
+  instanceTolerance: 0.1,
 };
 
 /** `suite`: the instances on which methods are compared; `observed`: the jobs that the new policy was tuned on. */
