@@ -9,7 +9,7 @@ import { lowerBoundSec } from '../search/bound.js';
 import { isTimeOnly } from '../search/objective.js';
 import { CLASSICAL_SOLVERS, EXTERNAL_SOLVERS } from '../search/registry.js';
 import type { Budget, Clock, Solver } from '../search/types.js';
-import { createSimulator } from '../simulate/estimate.js';
+import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import type { PlanProblem } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
 import { Random } from '../util/random.js';
@@ -76,6 +76,8 @@ export interface CurvePoint {
 export interface CompareRun extends CompareJob {
   /** Objective value of the plan found; null when none fits. */
   readonly value: number | null;
+  /** Step time of that plan, seconds. */
+  readonly stepTimeSec: number | null;
   readonly evaluations: number;
   readonly wallSec: number;
   /** The method saw the whole space: its plan is the best. */
@@ -99,9 +101,10 @@ export async function compareRun(problem: PlanProblem, job: CompareJob, clock: C
       : { maxEvaluations: Infinity, maxSec: job.amount };
   const curve: CurvePoint[] = [];
   const startSec = clock();
+  const simulator = createSimulator(problem);
   const context = {
     problem,
-    simulator: createSimulator(problem),
+    simulator,
     budget,
     clock,
     random: new Random(job.seed),
@@ -112,11 +115,12 @@ export async function compareRun(problem: PlanProblem, job: CompareJob, clock: C
   try {
     const { best, value, evaluations, exhaustive, foundBy } = await solver.solve(context);
     const wallSec = clock() - startSec;
-    const found = best === null ? null : value;
-    return { ...job, value: found, evaluations, wallSec, exhaustive, foundBy, curve, failure: null };
+    const stepTimeSec = best === null ? null : simulator.estimate(best, createEstimate()).stepTimeSec;
+    const found = { value: best === null ? null : value, stepTimeSec };
+    return { ...job, ...found, evaluations, wallSec, exhaustive, foundBy, curve, failure: null };
   } catch (e) {
     if (!(e instanceof PartitionError) || e.code !== 'usage') throw e;
-    const nothing = { value: null, evaluations: 0, wallSec: 0, exhaustive: false, foundBy: job.method };
+    const nothing = { value: null, stepTimeSec: null, evaluations: 0, wallSec: 0, exhaustive: false, foundBy: job.method };
     return { ...job, ...nothing, curve: [], failure: e.line() };
   }
 }

@@ -20,7 +20,7 @@ function made(
 ): CompareRun {
   const job: CompareJob = { method, seed, by: 'evaluations', amount: 100 };
   const rest = { evaluations: 100, wallSec: 1, exhaustive: false, foundBy: method, curve: [], failure: null };
-  return { ...job, value, ...rest, ...more };
+  return { ...job, value, stepTimeSec: value, ...rest, ...more };
 }
 
 describe('portfolio/compare', () => {
