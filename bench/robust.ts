@@ -108,17 +108,17 @@ function noise(): void {
   const ofGroup = new Map<string, number>();
   for (const c of cells) ofGroup.set(c.group, (ofGroup.get(c.group) ?? 0) + c.residuals.length);
   const others = cells.flatMap((c) => c.residuals.map((r) => [r, 1 / ofGroup.get(c.group)!] as const));
-  const leftOut = rms(others);
-  console.log(`deviations: ${deviation(own).toFixed(3)} ${deviation(others).toFixed(3)}`);
   console.log(`${table.length} runs of ${count.size} sources, every source with the same say`);
   console.log(
-    `rms of log(measured / predicted): ${fitted.toFixed(3)} under the shipped profiles, ${leftOut.toFixed(3)} under profiles fitted without the source`,
+    `log(measured / predicted): rms ${fitted.toFixed(3)}, half the middle 68 % ${deviation(own).toFixed(3)}; under profiles fitted without the source ${rms(others).toFixed(3)}, ${deviation(others).toFixed(3)}`,
   );
-  const sigmas = varianceComponents(table).map(Math.sqrt);
+  // Outliers make the variances; the middle of the errors is narrower than a normal distribution of the same variance.
+  const variances = varianceComponents(table);
   TERMS.forEach((term, k) => {
     const slope = table.reduce((s, r) => s + r.weight * r.slopes[k], 0) / count.size;
+    const sigma = Math.sqrt(variances[k]) / fitted;
     console.log(
-      `${term.padEnd(8)} ${(100 * slope).toFixed(1).padStart(5)} % of the step's slope, sigma ${sigmas[k].toFixed(3)}, as left out ${((sigmas[k] * leftOut) / fitted).toFixed(3)}`,
+      `${term.padEnd(8)} ${(100 * slope).toFixed(1).padStart(5)} % of the step's slope, deviation ${(sigma * deviation(own)).toFixed(3)}; of software not fitted to ${(sigma * deviation(others)).toFixed(3)}`,
     );
   });
 }

@@ -138,6 +138,37 @@ export interface PlanFrequency {
   }[];
 }
 
+/** Step times where the cost model is off and devices differ, by draws of both; seconds. */
+export interface PlanRobust {
+  /** Share of the draws that may be slower than the step time minimised. */
+  slowerShare: number;
+  /** Worlds that the search minimised over. */
+  draws: number;
+  /** Standard deviations of logarithms: of devices' speeds, of cost terms. */
+  noise: {
+    device: number;
+    compute: number;
+    memory: number;
+    host: number;
+    domain: number;
+    network: number;
+  };
+  /** Worlds that the search never saw: what follows is of them. */
+  freshDraws: number;
+  /** The quantile: `slowerShare` of the fresh draws are slower. */
+  stepTimeSec: number;
+  /** The same of the draws searched over. */
+  searchedStepTimeSec: number;
+  /** As many fresh draws are faster as are slower than `stepTimeSec`. */
+  lowSec: number;
+  medianSec: number;
+  slowestSec: number;
+  /** No plan of the space is below it on the draws searched over. */
+  searchedBoundSec: number;
+  /** The whole space was enumerated for `searchedStepTimeSec`. */
+  optimalInDraws: boolean;
+}
+
 /** plan.json, schema version 1. Holds no wall time, path, date or host. */
 export interface Plan {
   schemaVersion: 1;
@@ -194,6 +225,8 @@ export interface Plan {
   };
   /** Absent: everything at full clock. The prediction is always of full clocks. */
   frequency?: PlanFrequency;
+  /** Absent: the nominal step time was minimised. The prediction is always nominal. */
+  robust?: PlanRobust;
   /** Holds for every plan of the stated space on these devices. */
   lowerBoundSec: number;
   /** Holds for these degrees. */
