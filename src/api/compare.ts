@@ -1,6 +1,7 @@
 /** Comparing methods on one model and cluster: what runs in a thread, and what is made of the runs. */
 import type { CompareBy, CompareJob, CompareRun, MethodSummary } from '../portfolio/compare.js';
 import { compareRun, objectiveBound, summarizeRuns, withAlwaysCompared } from '../portfolio/compare.js';
+import type { JobsFacts } from '../report/compareJobs.js';
 import type { Clock } from '../search/types.js';
 import { PartitionError } from '../util/errors.js';
 import type { AnalyzedModel, Problem, ProblemOptions } from './problem.js';
@@ -51,6 +52,8 @@ export interface Comparison extends CompareSetting {
     readonly amount: number;
     readonly methods: readonly MethodSummary[];
   }[];
+  /** With `--mtbf`: the best plan of every method as a job. */
+  readonly goodput?: JobsFacts;
 }
 
 /** Runs jobs on one analysed model; every run has a problem, and so cost tables, of its own. */

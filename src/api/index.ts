@@ -129,6 +129,7 @@ export type {
   Comparison,
   MethodSummary,
 } from './compare.js';
+export { comparedJobs } from './compareGoodput.js';
 export { compareChart, comparePage } from '../report/compareChart.js';
 export { compareTable } from '../report/compareTable.js';
 export { loadBestKnown, loadSuite, suiteProblem } from './suite.js';

@@ -8,13 +8,16 @@ import {
   compareJobs,
   comparePage,
   compareTable,
+  comparedJobs,
   comparisonOf,
   methodNames,
+  parseMtbf,
 } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
 import { formatSeconds } from '../util/format.js';
 import { compareInWorkers } from './compareThread.js';
+import { withMtbf } from './failureOptions.js';
 import { onInterrupt } from './interrupt.js';
 import type { CommonArgs } from './options.js';
 import { integerBetween, oneOf, parseBudget, required, text, withCommon } from './options.js';
@@ -32,6 +35,7 @@ type Args = CommonArgs &
     by?: string;
     chart?: string;
     threads: string;
+    mtbf?: string;
   };
 
 const USAGE = 'compare <model.onnx> --devices N';
@@ -42,9 +46,11 @@ export const compareCommand: CommandModule<object, Args> = {
   command: 'compare [model]',
   describe: 'several methods, several seeds, one table: quality, evaluations, time',
   builder: (argv) =>
-    withProblem(
-      withCommon(
-        argv.usage(`partition ${USAGE}`).positional('model', { type: 'string', describe: 'ONNX file' }),
+    withMtbf(
+      withProblem(
+        withCommon(
+          argv.usage(`partition ${USAGE}`).positional('model', { type: 'string', describe: 'ONNX file' }),
+        ),
       ),
     )
       .option('devices', { ...text('accelerators to plan for (required)'), alias: 'n' })
@@ -71,10 +77,12 @@ export const compareCommand: CommandModule<object, Args> = {
           '  partition compare graphs/gpt2-small.onnx --devices 256 --seq 1024',
           '  partition compare model.onnx --devices 64 --methods auto,ppo --seeds 3 --budget 500ev,2s',
           '  partition compare model.onnx --devices 64 --methods all --chart curves.html --json',
+          '  partition compare model.onnx --devices 1024 --mtbf device=50000h,steps=100000',
         ].join('\n'),
       ) as never,
   handler: async (args) => {
     const request = requestOf(args);
+    const failures = args.mtbf === undefined ? null : parseMtbf(args.mtbf);
     const chart = args.chart === undefined ? null : chartKind(args.chart);
     const jobs = compareJobs(request);
     const progress = new Progress(args.quiet);
@@ -92,7 +100,9 @@ export const compareCommand: CommandModule<object, Args> = {
         count / jobs.length,
       );
     }).finally(() => progress.done());
-    const comparison = comparisonOf(setting, request, runs);
+    const compared = comparisonOf(setting, request, runs);
+    const comparison: Comparison =
+      failures === null ? compared : { ...compared, goodput: comparedJobs(runs, failures, request) };
     if (chart !== null) writeFileAtomic(args.chart!, drawn(chart, comparison, runs));
     release();
     if (args.json) printJson({ ...comparison, runs: runs.map(toldRun), chartPath: args.chart ?? null });

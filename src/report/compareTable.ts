@@ -1,5 +1,7 @@
 /** A comparison of methods as people read it. */
 import { formatPercent, formatSeconds, formatTable } from '../util/format.js';
+import { jobsTable } from './compareJobs.js';
+import type { JobsFacts } from './compareJobs.js';
 
 /** The fields of a method's row that the table shows. */
 export interface CompareRowFacts {
@@ -33,6 +35,8 @@ export interface CompareFacts {
     readonly amount: number;
     readonly methods: readonly CompareRowFacts[];
   }[];
+  /** Absent: nothing was said of failures. */
+  readonly goodput?: JobsFacts;
 }
 
 /** An objective value: seconds when only time counts, else a number without a unit of its own. */
@@ -63,6 +67,7 @@ export function compareTable(facts: CompareFacts): string {
   if (best !== null) {
     lines.push(`best: ${formatValue(best.value, objective)} by ${best.method}, seed ${best.seed}`);
   }
+  if (facts.goodput !== undefined) lines.push('', jobsTable(facts.goodput, objective));
   return lines.join('\n');
 }
 
