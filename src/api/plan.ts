@@ -4,13 +4,14 @@ import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { PlanSpace, lowerBoundSec } from '../search/index.js';
+import { objectiveBoundOf } from '../search/objective.js';
 import type { Budget, Clock, SearchContext } from '../search/types.js';
 import { buildPlan } from '../plan/build.js';
 import { describeDegrees } from '../parallel/degrees.js';
 import { shardKeyOf } from '../plan/candidate.js';
 import { encodePlan } from '../plan/codec.js';
 import type { TrillionTokens } from '../cost/energy.js';
-import type { Candidate, Plan, PlanDegrees, TensorSharding } from '../plan/types.js';
+import type { Candidate, Plan, PlanDegrees, PlanRobust, TensorSharding } from '../plan/types.js';
 import { validatePlan } from '../plan/validate.js';
 import { SOLVERS, solverByName } from '../portfolio/index.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
@@ -32,6 +33,8 @@ import type { Problem, ProblemOptions } from './problem.js';
 import { createProblem } from './problem.js';
 import { recordSearch } from './record.js';
 import { metricsOf } from './registry.js';
+import type { RobustRequest } from './robust.js';
+import { robustFacts, robustSimulator } from './robust.js';
 import type { RiskFlags } from './risk.js';
 
 export interface PlanRequest extends ProblemOptions {
@@ -46,6 +49,8 @@ export interface PlanRequest extends ProblemOptions {
   readonly seed?: number;
   /** How clocks are worked out that cost no time; default: everything at full clock. */
   readonly clocks?: ClockMethod | undefined;
+  /** Minimise a quantile of the step time over draws of what is uncertain; default: the nominal step time. */
+  readonly robust?: RobustRequest | undefined;
   /** Keep every priced plan in this file. */
   readonly record?: string | undefined;
   /** What fails and by when the job should end: planning does not read it; run.json keeps it for the report. */
@@ -105,6 +110,8 @@ export interface PlanSummary {
     readonly fullStepTimeSec: number;
     readonly fullEnergyJoulesPerStep: number;
   } | null;
+  /** Absent: the nominal step time was minimised. */
+  readonly robust?: PlanRobust;
   /** US dollars; null where the cluster has no price. */
   readonly costPerStep: number | null;
   /** Null where the model reads no tokens. */
@@ -143,13 +150,13 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   if (problem.model.segmentation.segmentCount === 0) throw nothingToPlan(request);
   const method = request.method ?? 'auto';
   const seed = request.seed ?? 0;
-  const simulator = createSimulator(problem.problem);
+  const { problem: searched, simulator } = robustSimulator(problem.problem, request.robust, seed);
   const solver = solverByName(method, request.checkpoint);
   hooks.onProgress?.(`searching with ${method}`, null);
   const budget = searchBudget(request.budget ?? DEFAULT_BUDGET, hooks.clock() - started);
-  const settled = new Settled(problem.problem, hooks.clock());
+  const settled = new Settled(searched, hooks.clock());
   const context: SearchContext = {
-    problem: problem.problem,
+    problem: searched,
     simulator,
     budget,
     // A budget in evaluations alone must not depend on time.
@@ -177,7 +184,8 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   if (simulator.estimate(result.best, createEstimate()).stepTimeSec === 0) throw nothingToPlan(request);
   const plan = planOf(problem, result.best, request.modelPath, {
     objective: request.objective ?? 'time',
-    optimalInSpace: result.exhaustive,
+    // A space seen whole for a quantile says nothing of the nominal best.
+    optimalInSpace: result.exhaustive && request.robust === undefined,
     foundBy: { method, member: result.foundBy, seed, evaluations: result.evaluations },
   });
   const picture = pictureOf(problem.problem, result.best);
@@ -185,6 +193,15 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   if (faults.length > 0) throw new Error(`internal: the plan fails its own judge: ${faults[0]}`);
   const clocked =
     request.clocks === undefined ? plan : await withClocks(request.clocks, problem, result.best, plan, hooks);
+  if (request.robust !== undefined)
+    clocked.robust = robustFacts(
+      problem.problem,
+      result.best,
+      request.robust,
+      seed,
+      BOUND_TABLES,
+      result.exhaustive,
+    );
   return { plan: clocked, evaluations: result.evaluations, wallSec: hooks.clock() - started, picture };
 }
 
@@ -224,7 +241,7 @@ class Settled {
   /** The clock's time, or the end of time. */
   time(nowSec: number): number {
     if (this.problem.objective.time < 1 || nowSec - this.startSec < PROOF_SEC) return nowSec;
-    this.boundSec ??= lowerBoundSec(this.problem, BOUND_TABLES);
+    this.boundSec ??= objectiveBoundOf(this.problem.objective, lowerBoundSec(this.problem, BOUND_TABLES));
     return this.bestSec <= this.boundSec * (1 + SETTLED_GAP) ? Infinity : nowSec;
   }
 }
@@ -372,6 +389,7 @@ export function summarize(
     memoryCapacityBytes: p.memoryCapacityBytes,
     energyJoulesPerStep: p.energyJoulesPerStep,
     clocks: clocksFacts(plan),
+    ...(plan.robust === undefined ? {} : { robust: plan.robust }),
     costPerStep: p.costPerStep,
     perTrillionTokens: p.perTrillionTokens ?? null,
     warnings: plan.warnings,
