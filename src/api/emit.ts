@@ -10,7 +10,8 @@ import { decodePlan } from '../plan/index.js';
 import type { Plan } from '../plan/types.js';
 import { PartitionError, oneLine } from '../util/errors.js';
 import { makeFolder, readTextFile, unwritable, writeFileAtomic } from '../util/files.js';
-import { analyzeModel, clusterOf, problemOf } from './problem.js';
+import { plannedCluster } from './plannedCluster.js';
+import { analyzeModel, problemOf } from './problem.js';
 import { modelNear, readRun } from './runFile.js';
 import type { RunFile } from './runFile.js';
 import { chakraOf } from './simulate.js';
@@ -147,7 +148,7 @@ function openPlanned(
 function findCluster(request: EmitRequest, plan: Plan, run: RunFile, warnings: string[]): Cluster | null {
   const name = request.cluster ?? run.cluster ?? plan.cluster.name;
   try {
-    return clusterOf({ cluster: name, calibration: run.calibration, devices: plan.cluster.devices });
+    return plannedCluster(plan, { cluster: name, calibration: run.calibration });
   } catch (e) {
     if (!(e instanceof PartitionError) || request.cluster !== undefined) throw e;
     warnings.push(`the cluster ${name} is not known: its hosts are asked for; pass --cluster`);

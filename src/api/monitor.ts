@@ -26,7 +26,7 @@ import {
   takeScrapes,
 } from './monitorSources.js';
 import type { Endpoint, FileSource, Input } from './monitorSources.js';
-import { clusterOf } from './problem.js';
+import { plannedCluster } from './plannedCluster.js';
 import { readRun } from './runFile.js';
 
 export type { Finding, Observed };
@@ -151,7 +151,7 @@ export async function monitorJob(request: MonitorRequest, hooks: MonitorHooks): 
     if (request.once && !hooks.stopped()) finish(session, files);
     save(session, files);
     files.forEach(({ tail }) => tail.close());
-    if (request.once) session.watch.finish();
+    if (request.once) session.finish();
     return summary();
   } finally {
     job.journal?.close();
@@ -188,7 +188,7 @@ export function layoutOfPlan(planPath: string, cluster?: string): { plan: Plan; 
 /** Null where the plan names a cluster that is no preset: hosts are then taken to have eight devices. */
 function placeOf(place: string, plan: Plan, calibration: string | undefined, asked: boolean): Cluster | null {
   try {
-    return clusterOf({ cluster: place, calibration, devices: plan.cluster.devices });
+    return plannedCluster(plan, { cluster: place, calibration });
   } catch (e) {
     if (asked || !(e instanceof PartitionError)) throw e;
     return null;

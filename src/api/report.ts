@@ -17,8 +17,11 @@ import { PartitionError, oneLine } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
 import { version } from '../util/version.js';
 import { stepTimeInterval } from '../validation/intervals.js';
+import { trainingFacts } from './goodputReport.js';
 import { layerGraph } from './layerGraph.js';
-import { clusterOf, openModel, problemOf } from './problem.js';
+import { plannedCluster } from './plannedCluster.js';
+import { openModel, problemOf } from './problem.js';
+import type { RiskFlags } from './risk.js';
 import type { RunFile } from './runFile.js';
 import { modelNear, readRun } from './runFile.js';
 
@@ -30,6 +33,8 @@ export interface ReportOptions {
   readonly calibration?: string | undefined;
   /** A file of `partition compare --json`. */
   readonly compare?: string | undefined;
+  /** What fails, and by when the job should end; default: as the plan was made. */
+  readonly failures?: RiskFlags | undefined;
   readonly seq?: number | undefined;
   readonly bind?: Readonly<Record<string, number>> | undefined;
   readonly strict?: boolean | undefined;
@@ -81,7 +86,7 @@ function gather(planPath: string, options: ReportOptions): { facts: ReportFacts;
     calibration: options.calibration ?? run.calibration,
     devices: plan.cluster.devices,
   };
-  const cluster = clusterOf(settings);
+  const cluster = plannedCluster(plan, settings);
   const played =
     modelPath === null
       ? null
@@ -100,6 +105,7 @@ function gather(planPath: string, options: ReportOptions): { facts: ReportFacts;
       cluster: clusterFacts(plan, cluster),
       step: played?.step ?? null,
       layers: played?.layers ?? null,
+      training: trainingFacts(plan, { ...run.failures, ...options.failures }, settings),
       comparison,
       notes: [
         ...(played === null

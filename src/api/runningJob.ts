@@ -1,6 +1,7 @@
 /** A job that runs: its plan, its model and the cluster as it was when the plan was made, from plan.json and run.json. */
 import { conditioned, countedSpec, HEALTHY } from '../cluster/condition.js';
 import type { ConditionedCluster, CountedSpec } from '../cluster/condition.js';
+import { loadCalibration } from '../cost/calibration.js';
 import { candidateOf } from '../plan/candidateOf.js';
 import { decodePlan } from '../plan/codec.js';
 import type { Candidate, Plan } from '../plan/types.js';
@@ -12,6 +13,7 @@ import type { Problem, ProblemOptions } from './problem.js';
 
 export interface RunningJob {
   readonly plan: Plan;
+  /** As run.json has it, and the condition of the cluster as the plan has it. */
   readonly run: RunFile;
   readonly modelPath: string;
   /** Settings that the plan was made with. */
@@ -38,8 +40,13 @@ export function openRunningJob(planPath: string, modelPath?: string, usage = '')
     phase: plan.phase,
   });
   const { devices } = plan.cluster;
-  const spec = countedSpec(run.cluster ?? plan.cluster.name, run.devices ?? devices);
-  const before = conditioned(spec, run.condition ?? HEALTHY, devices);
+  const calibration = run.calibration === undefined ? undefined : loadCalibration(run.calibration);
+  const condition = plan.cluster.condition ?? {
+    devices: run.devices ?? devices,
+    ...(run.condition ?? HEALTHY),
+  };
+  const spec = countedSpec(run.cluster ?? plan.cluster.name, condition.devices, calibration);
+  const before = conditioned(spec, condition, devices);
   const options: ProblemOptions = {
     devices,
     batch: plan.globalBatch,
@@ -50,5 +57,5 @@ export function openRunningJob(planPath: string, modelPath?: string, usage = '')
   };
   const base = problemOf(model, before.cluster, options);
   const running = candidateOf(plan, model.graph, model.segmentation, planPath);
-  return { plan, run, modelPath: path, options, spec, before, base, running };
+  return { plan, run: { ...run, condition }, modelPath: path, options, spec, before, base, running };
 }

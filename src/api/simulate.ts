@@ -20,7 +20,8 @@ import { stepTimeInterval } from '../validation/intervals.js';
 import type { FrequencyFacts } from '../report/frequencyTable.js';
 import { frequencyOf, withFrequency } from './frequency.js';
 import type { AnalyzedModel, Problem } from './problem.js';
-import { clusterOf, openModel, problemOf } from './problem.js';
+import { openModel, problemOf } from './problem.js';
+import { plannedCluster } from './plannedCluster.js';
 
 export interface SimulateOptions {
   readonly seq?: number | undefined;
@@ -65,12 +66,7 @@ export interface Simulation {
  */
 export function simulatePlan(modelPath: string, planPath: string, options: SimulateOptions = {}): Simulation {
   const plan = decodePlan(readTextFile(planPath, 'a plan in JSON'), planPath);
-  const clusterName = options.cluster ?? plan.cluster.name;
-  const cluster = clusterOf({
-    cluster: clusterName,
-    calibration: options.calibration,
-    devices: plan.cluster.devices,
-  });
+  const cluster = plannedCluster(plan, options);
   const seq = options.seq ?? (plan.sequenceLength > 1 ? plan.sequenceLength : undefined);
   const model = openPlanned(modelPath, { ...options, seq }, plan.model.name);
   const problem = problemOf(model, cluster, {

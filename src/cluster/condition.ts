@@ -3,6 +3,7 @@
  * device keeps its identity (host and slot as the healthy cluster counts them), whatever rank it gets.
  */
 import { buildCluster } from './cluster.js';
+import { scaleDevice } from './device.js';
 import { readClusterFile, readPresetCluster } from './spec.js';
 import type { ClusterSpec, GroupSpec, HostDevice } from './spec.js';
 import type { Calibration } from './overlay.js';
@@ -23,6 +24,13 @@ export interface Condition {
     readonly host: number | null;
     readonly factor: number;
   }[];
+  /** Of every device and every link over the described ones, as a job was observed to run; absent: as described. */
+  readonly rates?: ObservedRates;
+}
+
+export interface ObservedRates {
+  readonly compute: number;
+  readonly communication: number;
 }
 
 export const HEALTHY: Condition = { failed: [], slow: [], degraded: [] };
@@ -94,12 +102,13 @@ export function conditioned(spec: CountedSpec, condition: Condition, devices?: n
 /** Groups with the hosts of degraded links in groups of their own, and the original number of every host in the new order. */
 function splitGroups(
   spec: CountedSpec,
-  { degraded }: Condition,
+  { degraded, rates }: Condition,
 ): { groups: GroupSpec[]; original: number[] } {
   const groups: GroupSpec[] = [];
   const original: number[] = [];
   let first = 0;
-  for (const group of spec.groups) {
+  for (const described of spec.groups) {
+    const group = atRates(described, rates);
     const counts = group.hosts as readonly number[];
     // Hosts of one group by what is wrong with their links.
     const alike = new Map<string, number[]>();
@@ -119,6 +128,20 @@ function splitGroups(
     first += counts.length;
   }
   return { groups, original };
+}
+
+function atRates(group: GroupSpec, rates: ObservedRates | undefined): GroupSpec {
+  if (rates === undefined) return group;
+  return {
+    ...group,
+    device: scaleDevice(group.device, rates.compute),
+    network: group.network.map((level) => ({
+      ...level,
+      bytesPerSecPerDevice: level.bytesPerSecPerDevice * rates.communication,
+      latencySec: level.latencySec / rates.communication,
+      overheadSec: level.overheadSec / rates.communication,
+    })),
+  };
 }
 
 /** The level's links run at the share; what goes further out crosses them too, so that it is no faster than they are. */

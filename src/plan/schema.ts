@@ -62,6 +62,36 @@ const memory = object(
   'Peak of one device; the parts add up to totalBytes.',
 );
 
+const wrongHost = integer(0, 'As the cluster counts its hosts when nothing is wrong.');
+const wrongDevice = nullable(integer(0), 'Of the host; null: all of them.');
+const rateShare = fraction('Of the nominal rate.');
+
+const condition = object(
+  {
+    devices: integer(1, 'Of the cluster when nothing is wrong.'),
+    failed: array(object({ host: wrongHost, device: wrongDevice }), 'Devices that are gone.'),
+    slow: array(
+      object({ host: wrongHost, device: wrongDevice, factor: rateShare }),
+      'Devices below their rate.',
+    ),
+    degraded: array(
+      object({
+        level: text('Of the network.'),
+        host: nullable(integer(0), 'Null: at all hosts.'),
+        factor: rateShare,
+      }),
+      'Links below their rate.',
+    ),
+    rates: optional(
+      object(
+        { compute: quantity('Of every device.'), communication: quantity('Of every link.') },
+        'Over the described rates, as the job was observed to run; absent: as described.',
+      ),
+    ),
+  },
+  'What was wrong with the cluster when the plan was made; absent: nothing.',
+);
+
 export const PLAN_SHAPE: Shape = object({
   schemaVersion: choice([1]),
   model: object({
@@ -70,7 +100,12 @@ export const PLAN_SHAPE: Shape = object({
     parameters: integer(0),
     layers: integer(0, 'Repeated layers found; 0 when nothing repeats.'),
   }),
-  cluster: object({ name: text(), devices: integer(1), digest: text('SHA-256 of the cluster as priced.') }),
+  cluster: object({
+    name: text(),
+    devices: integer(1),
+    digest: text('SHA-256 of the cluster as priced.'),
+    condition: optional(condition),
+  }),
   phase: choice(['train', 'inference']),
   precision: choice(['fp32', 'tf32', 'fp16', 'bf16', 'fp8', 'fp4']),
   stack: text('Stack profile that it was priced with.'),

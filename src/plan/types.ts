@@ -1,4 +1,5 @@
 /** The answer: the decisions (`Candidate`), and the plan file built from them (`Plan`). */
+import type { Condition } from '../cluster/condition.js';
 import type { Phase, Precision } from '../cost/types.js';
 import type { ContextExchange } from '../parallel/context.js';
 import type { ScheduleKind } from '../parallel/schedule.js';
@@ -173,7 +174,13 @@ export interface PlanRobust {
 export interface Plan {
   schemaVersion: 1;
   model: { name: string; digest: string; parameters: number; layers: number };
-  cluster: { name: string; devices: number; digest: string };
+  cluster: {
+    name: string;
+    devices: number;
+    digest: string;
+    /** What was wrong with it, and its devices when nothing is; absent: nothing was. */
+    condition?: Condition & { readonly devices: number };
+  };
   phase: Phase;
   precision: Precision;
   /** Stack profile that it was priced with. */
