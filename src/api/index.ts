@@ -35,7 +35,7 @@ export { makeReport } from './report.js';
 export type { Report, ReportOptions, ReportSummary } from './report.js';
 export { goodputFacts, goodputText, hostsOf, parseMtbf, planGoodput } from './goodput.js';
 export type { GoodputFacts, GoodputRequest } from './goodput.js';
-export { defaultNoise, freshTimes, parseRobust, robustSimulator, robustText, robustWords } from './robust.js';
+export { defaultNoise, freshTimes, parseRobust, robustSimulator, robustText } from './robust.js';
 export type { RobustRequest } from './robust.js';
 export { checkPriced, parseRisk, planRisk } from './risk.js';
 export type { RiskFlags, RiskRequest } from './risk.js';
