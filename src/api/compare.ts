@@ -6,6 +6,8 @@ import type { Clock } from '../search/types.js';
 import { PartitionError } from '../util/errors.js';
 import type { AnalyzedModel, Problem, ProblemOptions } from './problem.js';
 import { clusterOf, openModel, problemOf } from './problem.js';
+import type { RobustRequest } from './robust.js';
+import { robustSimulator } from './robust.js';
 
 export {
   AGENT_OFF,
@@ -27,7 +29,14 @@ export interface CompareRequest extends ProblemOptions {
   /** Evaluations of a run, seconds of a run, or both: then every method runs twice for each seed. */
   readonly maxEvaluations?: number | undefined;
   readonly maxSec?: number | undefined;
+  /** Rank by a quantile of the step time over draws, the same for all runs; default: the nominal objective. */
+  readonly robust?: RobustRequest | undefined;
 }
+
+/** Of the draws of a robust comparison: all methods and seeds are judged by the same. */
+const DRAWS_SEED = 0;
+
+type ComparisonOptions = ProblemOptions & Pick<CompareRequest, 'robust'>;
 
 /** What a comparison is of. */
 export interface CompareSetting {
@@ -37,6 +46,8 @@ export interface CompareSetting {
   readonly objective: string;
   readonly globalBatch: number;
   readonly sequenceLength: number;
+  /** Values are the quantile of the step time that this share of the draws exceeds; absent: nominal. */
+  readonly robust?: { readonly slowerShare: number; readonly draws: number };
   /** No plan is below it; null where more than time counts. */
   readonly lowerBound: number | null;
   readonly warnings: readonly string[];
@@ -58,11 +69,11 @@ export interface Comparison extends CompareSetting {
 
 /** Runs jobs on one analysed model; every run has a problem, and so cost tables, of its own. */
 export class ComparisonRunner {
-  private readonly options: ProblemOptions;
+  private readonly options: ComparisonOptions;
 
   constructor(
     private readonly model: AnalyzedModel,
-    options: ProblemOptions,
+    options: ComparisonOptions,
   ) {
     this.options = options;
   }
@@ -72,11 +83,14 @@ export class ComparisonRunner {
   }
 
   run(job: CompareJob, clock: Clock): Promise<CompareRun> {
-    return compareRun(this.problem().problem, job, clock);
+    const { problem, simulator } = this.searched();
+    return compareRun(problem, job, clock, simulator);
   }
 
   setting(): CompareSetting {
-    const { problem, cluster, warnings } = this.problem();
+    const { cluster, warnings } = this.problem();
+    const { problem } = this.searched();
+    const { robust } = this.options;
     return {
       model: this.model.where.split(/[\\/]/).pop()!,
       devices: problem.devices,
@@ -84,9 +98,15 @@ export class ComparisonRunner {
       objective: this.options.objective ?? 'time',
       globalBatch: problem.globalBatch,
       sequenceLength: problem.sequenceLength,
+      ...(robust === undefined ? {} : { robust: { slowerShare: robust.share, draws: robust.draws } }),
       lowerBound: objectiveBound(problem, BOUND_TABLES),
       warnings,
     };
+  }
+
+  /** A problem of its own, with what prices it. */
+  private searched(): ReturnType<typeof robustSimulator> {
+    return robustSimulator(this.problem().problem, this.options.robust, DRAWS_SEED);
   }
 
   private problem(): Problem {

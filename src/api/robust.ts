@@ -11,7 +11,7 @@ import type { PlanProblem, Simulator } from '../simulate/types.js';
 import { isTimeOnly } from '../search/objective.js';
 import { PartitionError, oneLine } from '../util/errors.js';
 import { dataPath } from '../util/files.js';
-import { formatPercent, formatSeconds } from '../util/format.js';
+import { formatPercent, formatSeconds, quantileName } from '../util/format.js';
 import { quantile } from '../util/stats.js';
 
 /** What `--robust` states, defaults filled in. Plain data: crosses threads. */
@@ -159,25 +159,13 @@ export function freshTimes(
   return new RobustSimulator(problem, spec, true).times(candidate, createEstimate());
 }
 
-/** `the 90th percentile over 64 draws` and the like. */
-export function robustWords({ share, draws }: Pick<RobustRequest, 'share' | 'draws'>): string {
-  return `the ${ordinal(100 * (1 - share))} percentile of the step time over ${draws} draws`;
-}
-
-function ordinal(value: number): string {
-  const n = Number(value.toFixed(2));
-  const last = n % 10;
-  const suffix = !Number.isInteger(n) || (n > 10 && n < 14) ? 'th' : (['th', 'st', 'nd', 'rd'][last] ?? 'th');
-  return `${n}${suffix}`;
-}
-
 /** Lines for people: what is robust about the plan. */
 export function robustText(r: PlanRobust, nominalSec: number): string {
   const percent = (sigma: number): string => formatPercent(sigma);
   const { device, compute, memory, host, domain, network } = r.noise;
   const above = r.stepTimeSec / nominalSec - 1;
   return [
-    `robust      ${ordinal(100 * (1 - r.slowerShare))} percentile ${formatSeconds(r.stepTimeSec)}, ${formatPercent(Math.abs(above))} ${above < 0 ? 'below' : 'above'} the nominal ${formatSeconds(nominalSec)}, on ${r.freshDraws} fresh draws (${formatSeconds(r.searchedStepTimeSec)} on the ${r.draws} searched)${r.optimalInDraws ? '; best of the whole space on those' : ''}`,
+    `robust      ${quantileName(r.slowerShare)} ${formatSeconds(r.stepTimeSec)}, ${formatPercent(Math.abs(above))} ${above < 0 ? 'below' : 'above'} the nominal ${formatSeconds(nominalSec)}, on ${r.freshDraws} fresh draws (${formatSeconds(r.searchedStepTimeSec)} on the ${r.draws} searched)${r.optimalInDraws ? '; best of the whole space on those' : ''}`,
     `spread      ${formatSeconds(r.lowSec)} .. median ${formatSeconds(r.medianSec)} .. slowest ${formatSeconds(r.slowestSec)}; no plan is below ${formatSeconds(r.searchedBoundSec)} on the draws searched`,
     `deviations  devices ${percent(device)}, compute ${percent(compute)}, memory ${percent(memory)}, host ${percent(host)}, links inside a domain ${percent(domain)}, beyond ${percent(network)}`,
   ].join('\n');

@@ -12,6 +12,7 @@ import {
   comparisonOf,
   methodNames,
   parseMtbf,
+  parseRobust,
 } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
@@ -24,6 +25,7 @@ import { integerBetween, oneOf, parseBudget, required, text, withCommon } from '
 import { Progress, print, printJson, printWarnings } from './output.js';
 import type { ProblemArgs } from './problemOptions.js';
 import { problemOptions, withProblem } from './problemOptions.js';
+import { ROBUST_TEXT } from './robustOption.js';
 
 type Args = CommonArgs &
   ProblemArgs & {
@@ -36,6 +38,7 @@ type Args = CommonArgs &
     chart?: string;
     threads: string;
     mtbf?: string;
+    robust?: string;
   };
 
 const USAGE = 'compare <model.onnx> --devices N';
@@ -67,6 +70,7 @@ export const compareCommand: CommandModule<object, Args> = {
         'by',
         text('what is held equal: evaluations, seconds or both; default what the budget is given in'),
       )
+      .option('robust', text(ROBUST_TEXT))
       .option('chart', text('curves of the best plan so far: a file that ends in .svg or .html'))
       .option('threads', text('runs at the same time', '2'))
       .epilogue(
@@ -76,6 +80,7 @@ export const compareCommand: CommandModule<object, Args> = {
           'Examples:',
           '  partition compare graphs/gpt2-small.onnx --devices 256 --seq 1024',
           '  partition compare model.onnx --devices 64 --methods auto,ppo --seeds 3 --budget 500ev,2s',
+          '  partition compare model.onnx --devices 64 --robust 10%             by the 90th percentile',
           '  partition compare model.onnx --devices 64 --methods all --chart curves.html --json',
           '  partition compare model.onnx --devices 1024 --mtbf device=50000h,steps=100000',
         ].join('\n'),
@@ -142,6 +147,7 @@ function requestOf(args: Args): CompareRequest {
     methods: methodsOf(args.methods),
     seeds: Array.from({ length: seeds }, (_, i) => i + 1),
     ...amounts(args),
+    robust: args.robust === undefined ? undefined : parseRobust(args.robust),
   };
 }
 

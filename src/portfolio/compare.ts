@@ -6,11 +6,11 @@
 import { UNGUIDED, unguidedSolver } from '../agent/guidedSolver.js';
 import { annealSolver } from '../search/anneal.js';
 import { lowerBoundSec } from '../search/bound.js';
-import { isTimeOnly } from '../search/objective.js';
+import { isTimeOnly, objectiveBoundOf } from '../search/objective.js';
 import { CLASSICAL_SOLVERS, EXTERNAL_SOLVERS } from '../search/registry.js';
 import type { Budget, Clock, Solver } from '../search/types.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
-import type { PlanProblem } from '../simulate/types.js';
+import type { PlanProblem, Simulator } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
 import { Random } from '../util/random.js';
 import { quantile } from '../util/stats.js';
@@ -92,8 +92,14 @@ export interface CompareRun extends CompareJob {
  * Runs one method once. The problem must be new, or tables that an earlier run built make this one look fast.
  *
  * @param clock seconds, monotone
+ * @param simulator gives the prices of the problem; default: nominal ones
  */
-export async function compareRun(problem: PlanProblem, job: CompareJob, clock: Clock): Promise<CompareRun> {
+export async function compareRun(
+  problem: PlanProblem,
+  job: CompareJob,
+  clock: Clock,
+  simulator: Simulator = createSimulator(problem),
+): Promise<CompareRun> {
   const solver = CONTROLS.find((s) => s.name === job.method) ?? solverByName(job.method);
   const budget: Budget =
     job.by === 'evaluations'
@@ -101,7 +107,6 @@ export async function compareRun(problem: PlanProblem, job: CompareJob, clock: C
       : { maxEvaluations: Infinity, maxSec: job.amount };
   const curve: CurvePoint[] = [];
   const startSec = clock();
-  const simulator = createSimulator(problem);
   const context = {
     problem,
     simulator,
@@ -120,7 +125,14 @@ export async function compareRun(problem: PlanProblem, job: CompareJob, clock: C
     return { ...job, ...found, evaluations, wallSec, exhaustive, foundBy, curve, failure: null };
   } catch (e) {
     if (!(e instanceof PartitionError) || e.code !== 'usage') throw e;
-    const nothing = { value: null, stepTimeSec: null, evaluations: 0, wallSec: 0, exhaustive: false, foundBy: job.method };
+    const nothing = {
+      value: null,
+      stepTimeSec: null,
+      evaluations: 0,
+      wallSec: 0,
+      exhaustive: false,
+      foundBy: job.method,
+    };
     return { ...job, ...nothing, curve: [], failure: e.line() };
   }
 }
@@ -236,5 +248,6 @@ function finite(value: number): number | null {
 
 /** Bound on the objective of every plan of the space; null when more than time counts. */
 export function objectiveBound(problem: PlanProblem, maxTables?: number): number | null {
-  return isTimeOnly(problem.objective) ? lowerBoundSec(problem, maxTables) : null;
+  if (!isTimeOnly(problem.objective)) return null;
+  return objectiveBoundOf(problem.objective, lowerBoundSec(problem, maxTables));
 }

@@ -1,5 +1,5 @@
 /** A comparison of methods as people read it. */
-import { formatPercent, formatSeconds, formatTable } from '../util/format.js';
+import { formatPercent, formatSeconds, formatTable, quantileName } from '../util/format.js';
 import { jobsTable } from './compareJobs.js';
 import type { JobsFacts } from './compareJobs.js';
 
@@ -27,6 +27,8 @@ export interface CompareFacts {
   readonly devices: number;
   readonly cluster: string;
   readonly objective: string;
+  /** Absent: nominal values. */
+  readonly robust?: { readonly slowerShare: number; readonly draws: number };
   readonly lowerBound: number | null;
   readonly seeds: readonly number[];
   readonly best: { readonly value: number; readonly method: string; readonly seed: number } | null;
@@ -48,9 +50,12 @@ export function formatValue(value: number | null, objective: string): string {
 export function compareTable(facts: CompareFacts): string {
   const { objective, lowerBound, best, seeds } = facts;
   const count = seeds.length === 1 ? '1 seed' : `${seeds.length} seeds`;
-  const lines = [
-    `${facts.model} on ${facts.devices} devices of ${facts.cluster}, objective ${objective}, ${count}`,
-  ];
+  const { robust } = facts;
+  const aim =
+    robust === undefined
+      ? `objective ${objective}`
+      : `objective ${quantileName(robust.slowerShare)} of the step time over ${robust.draws} draws`;
+  const lines = [`${facts.model} on ${facts.devices} devices of ${facts.cluster}, ${aim}, ${count}`];
   for (const { by, amount, methods } of facts.comparisons) {
     const measure = by === 'seconds' ? `${amount} s of wall time` : `${amount} evaluations`;
     lines.push('', `Equal ${by === 'seconds' ? 'time' : 'evaluations'}: ${measure} a run`, '');

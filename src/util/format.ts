@@ -34,6 +34,14 @@ export function formatPercent(fraction: number): string {
   return `${(fraction * 100).toFixed(1)}%`;
 }
 
+/** The quantile that this share of a sample exceeds: 0.1 is the `90th percentile`. */
+export function quantileName(share: number): string {
+  const n = Number((100 * (1 - share)).toFixed(2));
+  const isTeen = n > 10 && n < 14;
+  const suffix = Number.isInteger(n) && !isTeen ? ['th', 'st', 'nd', 'rd'][n % 10] : undefined;
+  return `${n}${suffix ?? 'th'} percentile`;
+}
+
 function scaled(value: number, base: number, units: readonly string[]): string {
   if (!Number.isFinite(value)) return String(value);
   let i = 0;
