@@ -1,10 +1,9 @@
 /** Expected time to train with failures, checkpoints, stragglers and spares: `--mtbf`. */
 import type { Plan } from '../plan/types.js';
 import { goodputOf } from '../simulate/goodput.js';
-import type { Goodput, JobSize, Reliability } from '../simulate/goodput.js';
-import { formatDays } from '../report/riskTable.js';
+import type { JobSize, Reliability } from '../simulate/goodput.js';
+import type { GoodputFacts } from '../report/goodputTable.js';
 import { PartitionError, oneLine } from '../util/errors.js';
-import { formatPercent, formatSeconds } from '../util/format.js';
 import type { ProblemOptions } from './problem.js';
 import { clusterOf } from './problem.js';
 
@@ -12,9 +11,6 @@ import { clusterOf } from './problem.js';
 export interface GoodputRequest extends Reliability {
   readonly steps: number;
 }
-
-/** Infinite where nothing fails is told as null. */
-export type GoodputFacts = { readonly steps: number } & { readonly [K in keyof Goodput]: number | null };
 
 /** Where nothing is stated: nothing fails but what is stated, a minute a checkpoint, five minutes a restart. */
 const DEFAULTS: GoodputRequest = {
@@ -133,21 +129,4 @@ export function goodputFacts(request: GoodputRequest, job: JobSize): GoodputFact
     ([k, v]: [string, number]): [string, number | null] => [k, Number.isFinite(v) ? v : null],
   );
   return { steps: request.steps, ...Object.fromEntries(entries) } as GoodputFacts;
-}
-
-/** Three lines for people. */
-export function goodputText(f: GoodputFacts): string {
-  const steps = `${f.steps} steps`;
-  if (f.mtbfSec === null)
-    return `goodput     ${formatPercent(f.goodput ?? 0)}: ${steps} in ${formatDays(f.expectedSec)}; nothing fails`;
-  const share = (timeSec: number | null): string =>
-    timeSec === null || f.expectedSec === null ? '-' : formatPercent(timeSec / f.expectedSec);
-  const ends = formatDays(f.expectedSec);
-  const failures = f.expectedFailures === null ? 'no end of' : f.expectedFailures.toPrecision(3);
-  const often = `${failures} failures, one every ${formatSeconds(f.mtbfSec)}`;
-  return [
-    `goodput     ${formatPercent(f.goodput ?? 0)}: ${steps} ${ends === 'never' ? 'are never done' : `in ${ends} expected`}, ${often}`,
-    `checkpoint  ${f.intervalSec === null ? 'none pays' : `every ${formatSeconds(f.intervalSec)}`} (Young's rule ${formatSeconds(f.youngIntervalSec ?? Infinity)})`,
-    `lost        checkpoints ${share(f.checkpointingSec)}, work done again ${share(f.lostSec)}, restarts ${share(f.restartingSec)}, waiting for repairs ${share(f.waitingSec)}`,
-  ].join('\n');
 }

@@ -33,8 +33,10 @@ export type { Verification, VerifyHooks, VerifyReply, VerifyRequest } from './ve
 export { verifyTable } from '../report/verifyTable.js';
 export { makeReport } from './report.js';
 export type { Report, ReportOptions, ReportSummary } from './report.js';
-export { goodputFacts, goodputText, hostsOf, parseMtbf, planGoodput } from './goodput.js';
-export type { GoodputFacts, GoodputRequest } from './goodput.js';
+export { goodputFacts, hostsOf, parseMtbf, planGoodput } from './goodput.js';
+export type { GoodputRequest } from './goodput.js';
+export { goodputText } from '../report/goodputTable.js';
+export type { GoodputFacts } from '../report/goodputTable.js';
 export { defaultNoise, freshTimes, parseRobust, robustSimulator, robustText } from './robust.js';
 export type { RobustRequest } from './robust.js';
 export { checkPriced, parseRisk, planRisk } from './risk.js';

@@ -5,6 +5,7 @@ import type { Condition } from '../cluster/condition.js';
 import type { Plan } from '../plan/types.js';
 import { PartitionError, oneLine } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
+import type { RiskFlags } from './risk.js';
 
 /** What run.json says; what it does not say, or not in the right type, is absent. */
 export interface RunFile {
@@ -13,6 +14,8 @@ export interface RunFile {
   readonly cluster?: string;
   readonly calibration?: string;
   readonly bind?: Readonly<Record<string, number>>;
+  /** What was said of failures, deadline and cost. */
+  readonly failures?: RiskFlags;
   /** The command line, ready for a shell. */
   readonly command?: string;
   readonly host?: string;
@@ -34,11 +37,13 @@ export function readRun(planPath: string): RunFile {
     const request = (run['request'] ?? {}) as Record<string, unknown>;
     const bind = request['bind'];
     const condition = run['condition'];
+    const failures = (request['failures'] ?? {}) as Record<string, unknown>;
     return {
       ...typed(run, 'string', ['model', 'command', 'host', 'date']),
       ...typed(run, 'number', ['wallSec', 'evaluations', 'devices']),
       ...typed(request, 'string', ['cluster', 'calibration']),
       ...(isCondition(condition) ? { condition } : {}),
+      failures: typed(failures, 'string', ['mtbf', 'deadline', 'start', 'maxCost']),
       ...(typeof bind === 'object' && bind !== null ? { bind: bind as Record<string, number> } : {}),
     };
   } catch {

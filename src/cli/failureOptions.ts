@@ -28,8 +28,8 @@ export function withRisk<T>(argv: Argv<T>): Argv<T & RiskArgs> {
     .option('max-cost', text('probability to finish within so many US dollars, under --mtbf: 2e6')) as never;
 }
 
-/** The flags as a request keeps them; undefined when none was given. */
+/** The flags that were given, as a request keeps them; undefined when none was. */
 export function riskFlags({ mtbf, deadline, start, maxCost }: RiskArgs): RiskFlags | undefined {
-  const given = { mtbf, deadline, start, maxCost };
-  return Object.values(given).every((value) => value === undefined) ? undefined : given;
+  const given = Object.entries({ mtbf, deadline, start, maxCost }).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? undefined : Object.fromEntries(given);
 }

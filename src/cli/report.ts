@@ -6,6 +6,8 @@ import { makeReport } from '../api/index.js';
 import { oneLine } from '../util/errors.js';
 import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
 import { formatBytes } from '../util/format.js';
+import type { RiskArgs } from './failureOptions.js';
+import { riskFlags, withRisk } from './failureOptions.js';
 import { onInterrupt } from './interrupt.js';
 import type { CommonArgs, ModelArgs } from './options.js';
 import {
@@ -20,7 +22,8 @@ import {
 import { print, printError, printJson, printWarnings } from './output.js';
 
 type Args = CommonArgs &
-  ModelArgs & {
+  ModelArgs &
+  RiskArgs & {
     plan?: string;
     model?: string;
     cluster?: string;
@@ -36,9 +39,11 @@ export const reportCommand: CommandModule<object, Args> = {
   command: 'report [plan]',
   describe: 'a plan as one HTML page: bound, time line, memory, cluster, layers, energy',
   builder: (argv) =>
-    withModel(
-      withCommon(
-        argv.usage(`partition ${USAGE}`).positional('plan', { type: 'string', describe: 'plan.json' }),
+    withRisk(
+      withModel(
+        withCommon(
+          argv.usage(`partition ${USAGE}`).positional('plan', { type: 'string', describe: 'plan.json' }),
+        ),
       ),
     )
       .option('model', text('ONNX file; default: the one that the plan was made from'))
@@ -49,12 +54,14 @@ export const reportCommand: CommandModule<object, Args> = {
       .option('calibration', text(CALIBRATION_TEXT))
       .epilogue(
         [
-          'Without the model the page lacks the time line, memory over time and the layers.',
+          'Without the model the page lacks the time line, memory over time and the layers. What was said of failures',
+          'when the plan was made stands in run.json beside it; --mtbf and the others here go before it.',
           '',
           'Examples:',
           '  partition report partitions/gpt2-small.8.json --model graphs/gpt2-small.onnx --out page.html',
           '  partition report model.partition/plan.json --open',
           '  partition report model.partition/plan.json --compare compare.json --out plan.html',
+          '  partition report model.partition/plan.json --mtbf device=50000h,steps=100000 --deadline 30d',
         ].join('\n'),
       ) as never,
   handler: (args) => {
@@ -66,6 +73,7 @@ export const reportCommand: CommandModule<object, Args> = {
       cluster: args.cluster,
       calibration: args.calibration,
       compare: args.compare,
+      failures: riskFlags(args),
       seq: positiveInteger(args.seq, '--seq'),
       bind: parseBindings(args.bind),
       strict: args.strict,

@@ -1,5 +1,5 @@
 /** Methods compared by what their best plans take when things fail. */
-import { formatPercent, formatSeconds, formatTable } from '../util/format.js';
+import { formatPercent, formatSeconds, formatSpan, formatTable } from '../util/format.js';
 import { formatDays } from './riskTable.js';
 
 /** The best plan of one method as a job. */
@@ -29,13 +29,13 @@ export interface JobsFacts {
 
 /** @param objective as the comparison has it: `time` compares step times */
 export function jobsTable({ steps, mtbfSec, methods }: JobsFacts, objective: string): string {
-  const often = mtbfSec === null ? 'nothing fails' : `a failure every ${formatSeconds(mtbfSec)}`;
+  const often = mtbfSec === null ? 'nothing fails' : `a failure every ${formatSpan(mtbfSec)}`;
   const head = ['method', 'step', 'goodput', 'checkpoint every', 'expected time', 'rank', `by ${objective}`];
   const rows = methods.map((m) => [
     m.method,
     formatSeconds(m.stepTimeSec),
     formatPercent(m.goodput ?? 0),
-    m.intervalSec === null ? 'none pays' : formatSeconds(m.intervalSec),
+    m.intervalSec === null ? 'none pays' : formatSpan(m.intervalSec),
     formatDays(m.expectedSec),
     String(m.rank),
     String(m.rankByValue),

@@ -24,6 +24,14 @@ export function formatSeconds(timeSec: number): string {
   return `${(timeSec * 1e6).toPrecision(3)} us`;
 }
 
+/** Long times in the unit that suits: `45.0 s`, `94.6 min`, `3.15 h`, `9.84 days`. */
+export function formatSpan(timeSec: number): string {
+  if (!(timeSec >= 120) || timeSec === Infinity) return formatSeconds(timeSec);
+  if (timeSec < 7200) return `${(timeSec / 60).toPrecision(3)} min`;
+  if (timeSec < 172_800) return `${(timeSec / 3600).toPrecision(3)} h`;
+  return `${(timeSec / 86_400).toPrecision(4)} days`;
+}
+
 /** `0.0323 USD`, `1.69 k USD`. */
 export function formatUsd(value: number): string {
   return value < 1000 ? `${Number(value.toPrecision(3))} USD` : `${formatSi(value)} USD`;

@@ -6,6 +6,7 @@ import type { Timeline } from '../../simulate/timeline.js';
 import type { CurveFacts } from '../compareChart.js';
 import type { CompareFacts } from '../compareTable.js';
 import type { ExplanationFacts } from '../explanationTable.js';
+import type { TrainingFacts } from './goodputSection.js';
 
 export interface ReportFacts {
   readonly plan: Plan;
@@ -22,6 +23,8 @@ export interface ReportFacts {
   /** The step played event by event; null where the model was not at hand. */
   readonly step: StepFacts | null;
   readonly layers: LayerGraph | null;
+  /** The job under failures; null where nothing was said of them. */
+  readonly training: TrainingFacts | null;
   readonly comparison: {
     readonly facts: CompareFacts;
     readonly runs: readonly CurveFacts[];

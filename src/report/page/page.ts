@@ -5,6 +5,7 @@ import { dataPath } from '../../util/files.js';
 import { formatSi } from '../../util/format.js';
 import { clusterSection } from './clusterSection.js';
 import type { ReportFacts } from './facts.js';
+import { goodputSection } from './goodputSection.js';
 import { layersSection } from './layersSection.js';
 import type { Section } from './markup.js';
 import { Markup, html, sectionMarkup } from './markup.js';
@@ -16,7 +17,7 @@ import { timelineSection } from './timelineSection.js';
 
 /** The page, and the headings of its sections in order. */
 export function reportPage(facts: ReportFacts): { html: string; sections: string[] } {
-  const { plan, step, layers, comparison } = facts;
+  const { plan, step, layers, training, comparison } = facts;
   const sections: Section[] = [
     summarySection(facts),
     stepSection(facts),
@@ -24,6 +25,7 @@ export function reportPage(facts: ReportFacts): { html: string; sections: string
     memorySection(facts),
     clusterSection(facts),
     ...(layers === null ? [] : [layersSection(layers, plan.degrees.pp)]),
+    ...(training === null ? [] : [goodputSection(training)]),
     ...(comparison === null ? [] : [comparisonSection(comparison)]),
     energySection(facts),
     originSection(facts),
