@@ -3,12 +3,15 @@ import type { NeighbourhoodChoice, NeighbourhoodContext, ShardCore } from '../sh
 import type { Random } from '../util/random.js';
 import type { Checkpoint } from './checkpoint.js';
 import { FastPolicy } from './fastPolicy.js';
-import { NEIGHBOURHOOD_SPEC, NeighbourhoodArms } from './neighbourhoodArms.js';
+import { NEIGHBOURHOOD_SPEC, NeighbourhoodArms, sliceOf } from './neighbourhoodArms.js';
 
-/** Draws arms by the policy's probabilities. */
+/** Draws an arm by the policy's probabilities for each slice of work. */
 export class LearnedChoice implements NeighbourhoodChoice {
   private readonly policy: FastPolicy;
   private readonly arms: NeighbourhoodArms;
+  private readonly slice: number;
+  private arm = 0;
+  private left = 0;
 
   /** @throws PartitionError input when the checkpoint was made for other observations */
   constructor(
@@ -19,10 +22,21 @@ export class LearnedChoice implements NeighbourhoodChoice {
   ) {
     this.policy = new FastPolicy(checkpoint, NEIGHBOURHOOD_SPEC, where);
     this.arms = new NeighbourhoodArms(core);
+    this.slice = sliceOf(core);
   }
 
   next(context: NeighbourhoodContext): number {
-    const scores = this.policy.scores(this.arms.observe(context));
+    if (this.left > 0) return this.arm;
+    this.left = this.slice;
+    return (this.arm = this.draw(this.policy.scores(this.arms.observe(context))));
+  }
+
+  learn(arm: number, gain: number, work: number): void {
+    this.arms.learn(arm, gain, work);
+    this.left -= work;
+  }
+
+  private draw(scores: Float64Array): number {
     let most = -Infinity;
     for (const score of scores) most = Math.max(most, score);
     let total = 0;
@@ -33,9 +47,5 @@ export class LearnedChoice implements NeighbourhoodChoice {
       if (left < 0) return a;
     }
     return scores.length - 1;
-  }
-
-  learn(arm: number, gain: number, work: number): void {
-    this.arms.learn(arm, gain, work);
   }
 }

@@ -32,7 +32,8 @@ export class Descent {
   private readonly sampler: NeighbourhoodSampler;
   private readonly rows: Int32Array;
   private readonly all: number[];
-  private penalty = 0;
+  /** Price of overfull memory, per unit and row. */
+  penalty = 0;
   private firstPenalty = 0;
   private overfullFor = 0;
   private blocks = 0;
