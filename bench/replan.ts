@@ -16,15 +16,14 @@ import type { ConditionedProblems } from '../src/api/replanProblems.js';
 import { conditioned, countedSpec } from '../src/cluster/condition.js';
 import { hashCandidate } from '../src/plan/candidate.js';
 import { solverByName } from '../src/portfolio/index.js';
-import { keptPlan, replanSolver, replanWith } from '../src/portfolio/replan.js';
-import type { Standing } from '../src/portfolio/replan.js';
+import { keptPlan, replanMethod, replanWith, UNGUIDED_MEMBERS } from '../src/portfolio/replan.js';
+import type { ReplanMember, Standing } from '../src/portfolio/replan.js';
 import { oracleSec, runStream } from '../src/portfolio/streamRun.js';
 import type { StreamCosts, StreamJob, StreamPlan } from '../src/portfolio/streamRun.js';
 import { afterEvent, drawStream, loadStreams, startOf } from '../src/portfolio/streams.js';
 import type { EventStream } from '../src/portfolio/streams.js';
 import { moveBoundSec } from '../src/plan/migrationBound.js';
 import { annealSolver } from '../src/search/anneal.js';
-import type { Solver } from '../src/search/types.js';
 import { Random } from '../src/util/random.js';
 import { median, quantile } from '../src/util/stats.js';
 import { applyOverrides, buildZoo, zooConfig } from '../src/zoo/index.js';
@@ -33,6 +32,7 @@ const PER_HOST = 8;
 export const METHODS = [
   'agent',
   'agent-off',
+  'anneal-warm',
   'random',
   'greedy',
   'exhaustive',
@@ -62,8 +62,14 @@ const clock = (): number => {
   return (user + system) / 1e6;
 };
 
-/** The replanner, and the same one with annealing in the agent's place. */
-const WARM: Readonly<Record<string, Solver>> = { agent: replanSolver, 'agent-off': annealSolver };
+/** The replanner; the same with its policy switched off; and with annealing in the agent's place. */
+export const WARM: Record<string, readonly ReplanMember[]> = {
+  agent: replanMethod('auto').members,
+  'agent-off': UNGUIDED_MEMBERS,
+  'anneal-warm': [{ solver: annealSolver, share: 1 }],
+};
+const membersOf = (method: string): readonly ReplanMember[] =>
+  WARM[method] ?? [{ solver: solverByName(method), share: 1 }];
 
 export async function runOne(
   stream: EventStream,
@@ -88,8 +94,7 @@ export async function runOne(
     clock,
     random: new Random(seed),
   });
-  const first = (await replanWith(solverByName('auto'), initial.problems, initial.available, search(3, 1)))
-    .best;
+  const first = (await replanWith(membersOf('auto'), initial.problems, initial.available, search(3, 1))).best;
   if (first === null) throw new Error(`${stream.name}: nothing fits`);
   const asPlan = (s: Standing, where: ConditionedProblems): StreamPlan => ({
     id: `${s.devices}/${hashCandidate(s.candidate)}`,
@@ -134,15 +139,10 @@ export async function runOne(
       // Every decision has cost tables of its own.
       const where = problemsUnder(base, spec, moments[i].condition);
       const began = clock();
-      const { best } = await replanWith(
-        WARM[method] ?? solverByName(method),
-        where.problems,
-        where.available,
-        {
-          ...search(decisionSec, stream.seed * 1000 + i),
-          ...(method in WARM ? { warmStart: running.candidate, scout: solverByName('dp') } : {}),
-        },
-      );
+      const { best } = await replanWith(membersOf(method), where.problems, where.available, {
+        ...search(decisionSec, stream.seed * 1000 + i),
+        ...(method in WARM ? { warmStart: running.candidate, scout: solverByName('dp') } : {}),
+      });
       if (method === 'agent') decisionsSec.push(clock() - began);
       if (best === null) return null;
       const plan = asPlan(best, where);
@@ -154,7 +154,7 @@ export async function runOne(
   for (let i = 0; i < moments.length; i++) {
     const where = wheres[i];
     const { best } = await replanWith(
-      solverByName('auto'),
+      membersOf('auto'),
       where.problems,
       where.available,
       search(oracleBudgetSec, 7),

@@ -1,32 +1,22 @@
 /** A running job planned again: what was observed and lost, the best plan now, and what moving there costs. */
 import { join } from 'node:path';
-import type { Cluster } from '../cluster/index.js';
-import { conditioned, countedSpec } from '../cluster/condition.js';
-import type { Condition, CountedSpec, Slot } from '../cluster/condition.js';
+import { countedSpec, HEALTHY } from '../cluster/condition.js';
+import type { Condition, Slot } from '../cluster/condition.js';
 import { describeCandidate } from '../plan/describe.js';
-import { MIXED_ADAM, FP32_ADAM } from '../parallel/zero.js';
-import { encodePlan } from '../plan/codec.js';
-import { migrationOf } from '../plan/migration.js';
-import type { Migration, MigrationSide } from '../plan/migration.js';
-import { planLayouts } from '../plan/planLayouts.js';
-import type { Candidate, Plan } from '../plan/types.js';
-import { solverByName } from '../portfolio/index.js';
-import { keptPlan, replanSolver, replanWith } from '../portfolio/replan.js';
+import type { Migration } from '../plan/migration.js';
+import type { Plan } from '../plan/types.js';
+import { keptPlan, replanMethod, replanWith } from '../portfolio/replan.js';
 import type { Standing } from '../portfolio/replan.js';
 import type { ReplanFacts, ReplanSide } from '../report/replanTable.js';
-import { createEstimate, createSimulator } from '../simulate/estimate.js';
-import { dynamicSolver } from '../search/dynamic.js';
 import type { Clock } from '../search/types.js';
 import { PartitionError } from '../util/errors.js';
-import { makeFolder, writeFileAtomic } from '../util/files.js';
 import { Random } from '../util/random.js';
-import { planOf } from './plan.js';
-import { problemOf } from './problem.js';
-import type { Problem, ProblemOptions } from './problem.js';
+import { observedRates } from './observedRates.js';
 import { conditionOf, observedCondition } from './replanCondition.js';
 import type { StatedCondition } from './replanCondition.js';
 import { problemsUnder } from './replanProblems.js';
-import { readRun } from './runFile.js';
+import { NOTHING, levelsOf, nameOf, oldRanks, samePlan, settled, touched } from './replanSides.js';
+import type { Setting } from './replanSides.js';
 import { openRunningJob } from './runningJob.js';
 
 export interface ReplanRequest extends StatedCondition {
@@ -38,7 +28,7 @@ export interface ReplanRequest extends StatedCondition {
   readonly devices?: number | undefined;
   /** Log of the job, as `partition monitor` reads it. */
   readonly observed?: string | undefined;
-  /** Default `agent`: warm from the running plan, dynamic programming as its scout. */
+  /** Default `auto`: agent and annealing from the running plan, after dynamic programming has looked at every count. */
   readonly method?: string | undefined;
   /** Of the search, seconds; default 0.6. */
   readonly budgetSec?: number | undefined;
@@ -48,11 +38,19 @@ export interface ReplanRequest extends StatedCondition {
   readonly steps?: number | undefined;
   /** From the decision until the job works again, moving aside; default 120. */
   readonly restartSec?: number | undefined;
+  /** Reading the last checkpoint and the work since, where some state is lost; default 900. */
+  readonly rollbackSec?: number | undefined;
   /** Folder; default: `replanned` beside the plan. */
   readonly out?: string | undefined;
 }
 
-export const REPLAN_DEFAULTS = { method: 'agent', budgetSec: 0.6, steps: 10_000, restartSec: 120 } as const;
+export const REPLAN_DEFAULTS = {
+  method: 'auto',
+  budgetSec: 0.6,
+  steps: 10_000,
+  restartSec: 120,
+  rollbackSec: 900,
+} as const;
 
 export interface ReplanHooks {
   readonly clock: Clock;
@@ -88,49 +86,39 @@ export interface MigrationManifest {
 export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promise<ReplanReply> {
   const { planPath } = request;
   hooks.onProgress?.(`reading ${request.modelPath}`);
-  const {
-    plan,
-    run,
-    spec: oldSpec,
-    before,
-    options,
-    base,
-    running,
-  } = openRunningJob(planPath, request.modelPath);
-  const nowSpec =
+  const job = openRunningJob(planPath, request.modelPath);
+  const { plan, run, before, options, base, running } = job;
+  const spec =
     request.cluster === undefined && request.devices === undefined
-      ? oldSpec
+      ? job.spec
       : countedSpec(
           request.cluster ?? run.cluster ?? plan.cluster.name,
           request.devices ?? plan.cluster.devices,
+          base.calibration,
         );
   const stated = conditionOf(request, before.devices);
-  const { condition, ratioToPlan, notes } = observedCondition(
-    request.observed,
-    plan,
-    before,
-    run.condition,
-    stated,
-  );
+  const earlier = run.condition ?? HEALTHY;
+  const seen = observedCondition(request.observed, plan, before, earlier, stated);
+  const { log } = seen;
+  const calibration = log === null ? null : observedRates(job, log.layout, log.observed, seen.during);
+  const rates = calibration?.rates ?? seen.condition.rates;
+  const condition: Condition = { ...seen.condition, ...(rates === undefined ? {} : { rates }) };
   const started = hooks.clock();
-  const under = problemsUnder(base, nowSpec, condition);
+  const under = problemsUnder(base, spec, condition);
   const method = request.method ?? REPLAN_DEFAULTS.method;
   hooks.onProgress?.(`searching ${under.available} devices with ${method}`);
+  const { members, scout } = replanMethod(method);
   const timed = request.maxEvaluations === undefined;
-  const search = await replanWith(
-    method === 'agent' ? replanSolver : solverByName(method),
-    under.problems,
-    under.available,
-    {
-      budget: {
-        maxSec: timed ? (request.budgetSec ?? REPLAN_DEFAULTS.budgetSec) : Infinity,
-        maxEvaluations: request.maxEvaluations ?? Infinity,
-      },
-      clock: hooks.clock,
-      random: new Random(request.seed ?? 0),
-      ...(method === 'agent' ? { warmStart: running, scout: dynamicSolver } : {}),
+  const search = await replanWith(members, under.problems, under.available, {
+    budget: {
+      maxSec: timed ? (request.budgetSec ?? REPLAN_DEFAULTS.budgetSec) : (request.budgetSec ?? Infinity),
+      maxEvaluations: request.maxEvaluations ?? Infinity,
     },
-  );
+    clock: hooks.clock,
+    random: new Random(request.seed ?? 0),
+    warmStart: running,
+    ...(scout === undefined ? {} : { scout }),
+  });
   const kept = keptPlan(under.problems, under.available, running);
   const best = search.best ?? kept;
   if (best === null)
@@ -140,39 +128,37 @@ export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promis
       planPath,
       'partition <model.onnx> --devices N says what is missing',
     );
-  const decisionSec = hooks.clock() - started;
-  // What the running plan really takes under the condition corrects every prediction alike.
-  const scale = correction(ratioToPlan, plan, kept);
-  const sideOf = (s: Standing): { plan: Plan; migration: Migration; devices: readonly Slot[] } =>
-    settled(s, {
-      request,
-      base,
-      options,
-      nowSpec,
-      condition,
-      plan,
-      before,
-      modelPath: request.modelPath,
-      running,
-    });
+  const setting: Setting = {
+    base,
+    options,
+    spec,
+    condition,
+    plan,
+    running,
+    before,
+    modelPath: request.modelPath,
+    method,
+    seed: request.seed ?? 0,
+  };
   const isWhole =
-    kept !== null &&
-    kept.devices === plan.cluster.devices &&
-    !touched(condition, before.devices, run.condition);
+    kept !== null && kept.devices === plan.cluster.devices && !touched(condition, before.devices, earlier);
   // A job that just goes on keeps its ranks where they are.
   const stays = { migration: NOTHING, devices: before.devices };
-  const keptSide = kept === null ? null : { ...sideOf(kept), ...(isWhole ? stays : {}) };
+  const keptSide = kept === null ? null : { ...settled(kept, setting), ...(isWhole ? stays : {}) };
   const same = kept !== null && samePlan(best, kept);
-  const changedSide = same ? keptSide! : sideOf(best);
-  const restartSec = request.restartSec ?? REPLAN_DEFAULTS.restartSec;
-  const keepCost = keptSide === null ? null : isWhole ? 0 : restartSec + keptSide.migration.load.moveSec;
-  const changeCost = same ? keepCost! : restartSec + changedSide.migration.load.moveSec;
-  const steps = request.steps ?? REPLAN_DEFAULTS.steps;
-  const gainSec = kept === null ? Infinity : (kept.stepTimeSec - best.stepTimeSec) * scale;
-  const breakEven =
-    kept === null || same || gainSec <= 0 ? null : Math.max(0, Math.ceil((changeCost - keepCost!) / gainSec));
-  const changes = kept === null || (!same && gainSec > 0 && breakEven! <= steps);
-  const taken = changes ? changedSide : keptSide!;
+  const changedSide = same ? keptSide! : settled(best, setting);
+  // What is still not explained is in every step alike.
+  const scale = calibration?.residual ?? 1;
+  const choice = decide(request, {
+    keptSec: kept === null ? null : kept.stepTimeSec * scale,
+    bestSec: best.stepTimeSec * scale,
+    keptMoves: keptSide === null ? null : keptSide.migration.load,
+    bestMoves: changedSide.migration.load,
+    isWhole,
+    same,
+  });
+  const decisionSec = hooks.clock() - started;
+  const taken = choice.changes ? changedSide : keptSide!;
   const side = (s: Standing, m: Migration, costSec: number): ReplanSide => ({
     plan: describeCandidate(s.candidate),
     devices: s.devices,
@@ -180,23 +166,30 @@ export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promis
     predictedStepTimeSec: s.stepTimeSec,
     stepTimeSec: s.stepTimeSec * scale,
     standstillSec: costSec,
-    remainingSec: costSec + steps * s.stepTimeSec * scale,
+    remainingSec: costSec + choice.steps * s.stepTimeSec * scale,
     migration: { ...m.load, levelBytes: levelsOf(m, under.on(s.devices).cluster) },
   });
   const facts: ReplanFacts = {
     plan: planPath,
     model: request.modelPath,
-    decision: changes ? 'change' : 'keep',
+    decision: choice.changes ? 'change' : 'keep',
     available: under.available,
+    calibration: rates ?? null,
     correction: scale,
-    steps,
-    breakEvenSteps: changes || breakEven !== null ? breakEven : null,
+    steps: choice.steps,
+    breakEvenSteps: choice.breakEvenSteps,
     method,
     evaluations: search.evaluations,
     counts: search.counts,
+    finds: search.finds.map(({ method: by, evaluations, value, devices }) => ({
+      method: by,
+      evaluations,
+      devices,
+      value: value === Infinity ? null : value,
+    })),
     decisionSec,
-    kept: kept === null ? null : side(kept, keptSide!.migration, keepCost!),
-    best: side(best, changedSide.migration, changeCost),
+    kept: kept === null ? null : side(kept, keptSide!.migration, choice.keepSec!),
+    best: side(best, changedSide.migration, choice.changeSec),
     needsCheckpoint: taken.migration.load.checkpointBytes > 0,
     condition: {
       failed: condition.failed.map((f) => nameOf(f)),
@@ -207,7 +200,7 @@ export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promis
         factor: d.factor,
       })),
     },
-    notes,
+    notes: seen.notes,
     planPath: join(request.out ?? '', 'plan.json'),
     manifestPath: join(request.out ?? '', 'migration.json'),
   };
@@ -215,7 +208,7 @@ export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promis
     schemaVersion: 1,
     fromPlan: plan.cluster.digest,
     toPlan: taken.plan.cluster.digest,
-    oldRanks: oldRanks(before.devices, condition, nowSpec).map((d, rank) =>
+    oldRanks: oldRanks(before.devices, condition, spec).map((d, rank) =>
       d < 0 ? null : before.devices[rank],
     ),
     newRanks: taken.devices,
@@ -224,145 +217,41 @@ export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promis
   return { facts, plan: taken.plan, migration: taken.migration, manifest, condition };
 }
 
-/** Writes plan.json, migration.json and run.json. */
-export function writeReplanFiles(
-  reply: ReplanReply,
-  request: ReplanRequest,
-  folder: string,
-  command?: string,
-): ReplanFacts {
-  makeFolder(folder);
-  const planPath = join(folder, 'plan.json');
-  const manifestPath = join(folder, 'migration.json');
-  const run = readRun(request.planPath);
-  writeFileAtomic(planPath, encodePlan(reply.plan));
-  writeFileAtomic(manifestPath, `${JSON.stringify(reply.manifest)}\n`);
-  writeFileAtomic(
-    join(folder, 'run.json'),
-    `${JSON.stringify(
-      {
-        ...(command === undefined ? {} : { command }),
-        model: request.modelPath,
-        condition: reply.condition,
-        devices: reply.manifest.oldRanks.length,
-        request: {
-          cluster: request.cluster ?? run.cluster ?? reply.plan.cluster.name,
-          ...(run.calibration === undefined ? {} : { calibration: run.calibration }),
-          ...(run.bind === undefined ? {} : { bind: run.bind }),
-        },
-      },
-      null,
-      2,
-    )}\n`,
-  );
-  return { ...reply.facts, planPath, manifestPath };
+interface Ways {
+  /** Corrected step times; null: the running plan cannot go on. */
+  readonly keptSec: number | null;
+  readonly bestSec: number;
+  readonly keptMoves: Migration['load'] | null;
+  readonly bestMoves: Migration['load'];
+  /** The running plan goes on where it is, without a restart. */
+  readonly isWhole: boolean;
+  /** Both ways are one. */
+  readonly same: boolean;
 }
 
-/** Nothing moves. */
-const NOTHING: Migration = {
-  groups: [],
-  load: { movedBytes: 0, checkpointBytes: 0, keptBytes: 0, levelBytes: [], receivers: 0, moveSec: 0 },
-};
-
-interface Setting {
-  readonly request: ReplanRequest;
-  readonly base: Problem;
-  readonly options: ProblemOptions;
-  readonly nowSpec: CountedSpec;
-  readonly condition: Condition;
-  readonly plan: Plan;
-  readonly before: { readonly cluster: Cluster; readonly devices: readonly Slot[] };
-  readonly modelPath: string;
-  readonly running: Candidate;
+interface Choice {
+  readonly steps: number;
+  readonly changes: boolean;
+  /** Standstills. */
+  readonly keepSec: number | null;
+  readonly changeSec: number;
+  /** Null: the change never pays, or there is nothing to keep. */
+  readonly breakEvenSteps: number | null;
 }
 
-/** A standing plan written out, and the way there. */
-function settled(
-  s: Standing,
-  { request, base, options, nowSpec, condition, plan, before, modelPath, running }: Setting,
-): { plan: Plan; migration: Migration; devices: readonly Slot[] } {
-  const now = conditioned(nowSpec, condition, s.devices);
-  const problem = problemOf(base.model, now.cluster, { ...options, devices: s.devices });
-  const after = planOf(problem, s.candidate, modelPath, {
-    objective: plan.objective,
-    optimalInSpace: false,
-    foundBy: {
-      method: request.method ?? REPLAN_DEFAULTS.method,
-      member: s.foundBy,
-      seed: request.seed ?? 0,
-      evaluations: 0,
-    },
-  });
-  const { graph } = base.model;
-  const perHost = devicesPerHost(nowSpec);
-  const from: MigrationSide = {
-    order: running,
-    zeroStage: plan.zeroStage,
-    layouts: planLayouts(plan, graph),
-    deviceOfRank: oldRanks(before.devices, condition, nowSpec),
-  };
-  const to: MigrationSide = {
-    order: s.candidate,
-    zeroStage: after.zeroStage,
-    layouts: planLayouts(after, graph),
-    deviceOfRank: now.devices.map(({ host, device }) => host * perHost + device),
-  };
-  const fp32 = plan.precision === 'fp32' || plan.precision === 'tf32';
-  const bytes = fp32 ? FP32_ADAM : MIXED_ADAM;
-  // In fp32 the parameter is its own master copy, and lies as the moments do.
-  const optimizer = bytes.optimizer + (fp32 ? bytes.param : 0);
-  const sizes =
-    plan.phase === 'train' ? { parameter: 0, optimizer } : { parameter: bytes.param, optimizer: 0 };
-  return { plan: after, migration: migrationOf(from, to, sizes, now.cluster.levels), devices: now.devices };
-}
-
-function devicesPerHost({ devicesOfHost }: CountedSpec): number {
-  return devicesOfHost.reduce((a, b) => Math.max(a, b), 1);
-}
-
-/** Devices of the running ranks as numbers of the new cluster; -1 where they are gone. */
-function oldRanks(devices: readonly Slot[], { failed }: Condition, spec: CountedSpec): number[] {
-  const perHost = devicesPerHost(spec);
-  const gone = new Set<string>();
-  for (const f of [...failed, ...spec.missing]) gone.add(`${f.host}/${f.device ?? '*'}`);
-  return devices.map(({ host, device }) =>
-    host >= spec.devicesOfHost.length || gone.has(`${host}/*`) || gone.has(`${host}/${device}`)
-      ? -1
-      : host * perHost + device,
-  );
-}
-
-/** Whether a device that the plan runs on is gone since. */
-function touched({ failed }: Condition, devices: readonly Slot[], before: Condition | undefined): boolean {
-  const known = new Set((before?.failed ?? []).map((f) => nameOf(f)));
-  const lost = failed.filter((f) => !known.has(nameOf(f)));
-  return devices.some((d) =>
-    lost.some((f) => f.host === d.host && (f.device === null || f.device === d.device)),
-  );
-}
-
-function correction(ratioToPlan: number | null, plan: Plan, kept: Standing | null): number {
-  if (ratioToPlan === null) return 1;
-  const observedSec = ratioToPlan * plan.prediction.stepTimeSec;
-  // With devices gone the observed step is of another plan: the plan's own ratio is all that is known.
-  if (kept === null || kept.devices !== plan.cluster.devices) return ratioToPlan;
-  return observedSec / kept.stepTimeSec;
-}
-
-function samePlan(a: Standing, b: Standing): boolean {
-  return a.devices === b.devices && describeCandidate(a.candidate) === describeCandidate(b.candidate);
-}
-
-function levelsOf({ load }: Migration, { levels }: Cluster): ReplanSide['migration']['levelBytes'] {
-  return load.levelBytes.map((bytes, i) => ({ level: levels[i].name, bytes }));
-}
-
-/** `host7`, or `host7.3` for its device 3. */
-export function nameOf({ host, device }: { readonly host: number; readonly device: number | null }): string {
-  return device === null ? `host${host}` : `host${host}.${device}`;
-}
-
-/** Step time of a candidate on a problem, seconds. */
-export function stepTimeOf(problem: Problem['problem'], c: Candidate): number {
-  return createSimulator(problem, true).estimate(c, createEstimate()).stepTimeSec;
+/** Keep or change: a change is taken when it has paid before the last step. */
+function decide(request: ReplanRequest, ways: Ways): Choice {
+  const { keptSec, bestSec, keptMoves, bestMoves, isWhole, same } = ways;
+  const steps = request.steps ?? REPLAN_DEFAULTS.steps;
+  const restart = (m: Migration['load']): number =>
+    (request.restartSec ?? REPLAN_DEFAULTS.restartSec) +
+    m.moveSec +
+    (m.checkpointBytes > 0 ? (request.rollbackSec ?? REPLAN_DEFAULTS.rollbackSec) : 0);
+  const keepSec = keptMoves === null ? null : isWhole ? 0 : restart(keptMoves);
+  const changeSec = same ? keepSec! : restart(bestMoves);
+  if (keptSec === null) return { steps, changes: true, keepSec, changeSec, breakEvenSteps: null };
+  const gainSec = keptSec - bestSec;
+  if (same || gainSec <= 0) return { steps, changes: false, keepSec, changeSec, breakEvenSteps: null };
+  const breakEvenSteps = Math.max(0, Math.ceil((changeSec - keepSec!) / gainSec));
+  return { steps, changes: breakEvenSteps <= steps, keepSec, changeSec, breakEvenSteps };
 }

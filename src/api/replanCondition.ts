@@ -4,7 +4,9 @@ import { HEALTHY } from '../cluster/condition.js';
 import type { Plan } from '../plan/types.js';
 import { PartitionError, oneLine } from '../util/errors.js';
 import { jobLayout } from '../validation/monitor/layout.js';
+import type { JobLayout } from '../validation/monitor/layout.js';
 import { readObserved } from '../validation/monitor/observed.js';
+import type { ObservedLog } from '../validation/monitor/observed.js';
 
 export interface StatedCondition {
   /** `host7,rank12,host3.2`: hosts, ranks of the running plan, devices of a host. */
@@ -81,8 +83,10 @@ function deviceOf(
 
 export interface ObservedCondition {
   readonly condition: Condition;
-  /** Observed over predicted step time; null without a log. */
-  readonly ratioToPlan: number | null;
+  /** Of the cluster while the log was written: what failed since is not in it. */
+  readonly during: Condition;
+  /** Null without a log. */
+  readonly log: { readonly observed: ObservedLog; readonly layout: JobLayout } | null;
   /** What was read into the log, one sentence each. */
   readonly notes: readonly string[];
 }
@@ -104,10 +108,12 @@ export function observedCondition(
     failed: [...known.failed, ...stated.failed],
     slow: [...known.slow, ...stated.slow],
     degraded: [...known.degraded, ...stated.degraded],
+    ...(known.rates === undefined ? {} : { rates: known.rates }),
   };
-  if (log === undefined) return { condition: all, ratioToPlan: null, notes: [] };
-  const observed = readObserved(log, jobLayout(plan, before.cluster));
-  const notes: string[] = [];
+  if (log === undefined) return { condition: all, during: known, log: null, notes: [] };
+  const layout = jobLayout(plan, before.cluster);
+  const observed = readObserved(log, layout);
+  const notes: string[] = skipped(observed);
   const slow = [...all.slow];
   const told = new Set<number>(all.slow.map((s) => s.host));
   const percent = (ratio: number): string => `${(100 * ratio).toFixed(0)} %`;
@@ -136,5 +142,15 @@ export function observedCondition(
   }
   const ratio = observed.stepTime?.ratioToPlan ?? null;
   if (ratio !== null) notes.push(`steps take ${ratio.toFixed(3)} times what the plan foretells`);
-  return { condition: { failed: all.failed, slow, degraded }, ratioToPlan: ratio, notes };
+  const condition: Condition = { ...all, slow, degraded };
+  return { condition, during: { ...condition, failed: known.failed }, log: { observed, layout }, notes };
+}
+
+/** What of a log was not used, one sentence each. */
+function skipped({ faults, strangers }: ObservedLog): string[] {
+  const said = Object.entries(faults).map(
+    ([fault, count]) => `${count} ${count === 1 ? 'record is' : 'records are'} skipped: ${fault}`,
+  );
+  if (strangers.length > 0) said.push(`hosts that are none of the plan's: ${strangers.join(', ')}`);
+  return said;
 }

@@ -34,6 +34,7 @@ type Args = CommonArgs & {
   seed: string;
   steps: string;
   restart: string;
+  rollback: string;
   out?: string;
 };
 
@@ -61,20 +62,30 @@ export const replanCommand: CommandModule<object, Args> = {
         'restart',
         text('from the decision until the job works again', `${REPLAN_DEFAULTS.restartSec}s`),
       )
+      .option(
+        'rollback',
+        text(
+          'reading the last checkpoint and the work since, where state is lost',
+          `${REPLAN_DEFAULTS.rollbackSec}s`,
+        ),
+      )
       .option('method', text('search method, as for planning', REPLAN_DEFAULTS.method))
       .option('budget', text('search budget: seconds, evaluations or both', `${REPLAN_DEFAULTS.budgetSec}s`))
       .option('seed', text('random seed', '0'))
       .option('out', text('output folder; default replanned beside the plan'))
       .epilogue(
         [
-          'The global batch stays. The agent starts warm from the running plan, after a scout by dynamic',
-          'programming over how many of the devices left to use. A change is taken when it has paid before',
-          'the last step. Writes plan.json, run.json and migration.json, which says who sends what to whom.',
+          'The global batch stays. Dynamic programming looks at how many of the devices left to use; the',
+          'agent and annealing go on from the running plan and the best found. A change is taken when it has',
+          'paid before the last step. A log (--observed) corrects how fast devices compute and links carry, and',
+          'names slow ranks, hosts and links. Writes plan.json, run.json and migration.json, which says who',
+          'sends what to whom.',
           '',
           'Examples:',
           '  partition replan model.onnx model.partition/plan.json --failed host7,rank12',
           '  partition replan model.onnx model.partition/plan.json --slow rank3=0.7 --steps 50000',
           '  partition replan model.onnx model.partition/plan.json --observed job.jsonl --json',
+          '  partition replan model.onnx model.partition/plan.json --observed model.partition/monitor/state.json',
           '  partition replan model.onnx model.partition/plan.json --devices 1536 --restart 300s',
         ].join('\n'),
       ) as never,
@@ -98,6 +109,7 @@ export const replanCommand: CommandModule<object, Args> = {
       seed: integerBetween(args.seed, '--seed', 0, LARGEST_SEED),
       steps: integerBetween(args.steps, '--steps', 1, Number.MAX_SAFE_INTEGER),
       restartSec: parseSeconds(args.restart, '--restart'),
+      rollbackSec: parseSeconds(args.rollback, '--rollback'),
       out,
     };
     checkWritableFolder(out);

@@ -2,7 +2,7 @@
  * Planning again for a job that runs: which of the devices that are left to use is a decision too, because degrees must
  * divide. Counts are looked at from the largest down; each gets a short search, the best few the rest of the time.
  */
-import { guidedSolver } from '../agent/guidedSolver.js';
+import { createGuidedSolver } from '../agent/guidedSolver.js';
 import { checkCandidate, devicesPerStage } from '../plan/candidate.js';
 import { divisors } from '../parallel/degrees.js';
 import type { Candidate } from '../plan/types.js';
@@ -14,14 +14,39 @@ import type { Budget, Clock, Solver } from '../search/types.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import type { PlanProblem, Simulator } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
-import { portfolio } from './auto.js';
+import { dynamicSolver } from '../search/dynamic.js';
+import { solverByName } from './registry.js';
 import type { Random } from '../util/random.js';
 
-/** The agent for decisions within a second: annealing and the guided search share the time, both from the best plan known. */
-export const replanSolver: Solver = portfolio('agent', [
-  { solver: annealSolver, share: 0.5, leastSec: 0 },
-  { solver: guidedSolver, share: 0.5, leastSec: 0 },
-]);
+/** Options of the agent's walk near a known plan. */
+const NEAR = { raceShare: 0, hottest: 0.09 };
+
+/** A method with its share of the time that is not for looking; each goes on from the best plan that is known by then. */
+export interface ReplanMember {
+  readonly solver: Solver;
+  readonly share: number;
+}
+
+/** The agent near a plan that is known: no race over meshes, and a walk that begins as a late cycle would. */
+export const warmAgent: Solver = createGuidedSolver(NEAR);
+
+/** For decisions within a second, after dynamic programming has looked at every count. */
+export const REPLAN_MEMBERS: readonly ReplanMember[] = [
+  { solver: warmAgent, share: 0.5 },
+  { solver: annealSolver, share: 0.5 },
+];
+
+/** The same with the policy switched off: it draws where the policy would choose. */
+export const UNGUIDED_MEMBERS: readonly ReplanMember[] = [
+  { solver: createGuidedSolver(NEAR, { kind: 'none' }), share: 0.5 },
+  { solver: annealSolver, share: 0.5 },
+];
+
+/** How a method plans again: `auto` by all members, any other by itself, from the running plan where it can. */
+export function replanMethod(method: string): { members: readonly ReplanMember[]; scout?: Solver } {
+  if (method === 'auto') return { members: REPLAN_MEMBERS, scout: dynamicSolver };
+  return { members: [{ solver: method === 'agent' ? warmAgent : solverByName(method), share: 1 }] };
+}
 
 /** A plan on some of the devices that are there. */
 export interface Standing {
@@ -35,6 +60,16 @@ export interface Standing {
 
 /** The problem on so many of the devices that are there; the same number gives the same object. */
 export type ProblemsByCount = (devices: number) => PlanProblem;
+
+/** What one method did in a search over counts. */
+export interface ReplanFind {
+  readonly method: string;
+  readonly evaluations: number;
+  /** Best objective value that it came to, from whatever plan it began; Infinity: none. */
+  readonly value: number;
+  /** Devices of that plan; 0: none. */
+  readonly devices: number;
+}
 
 /** Counts looked at, and the least share of the devices that is worth a look. */
 const MOST_COUNTS = 6;
@@ -144,6 +179,8 @@ export interface ReplanResult {
   readonly evaluations: number;
   /** Counts looked at, in order. */
   readonly counts: readonly number[];
+  /** Who found what, in the order in which they ran. */
+  readonly finds: readonly ReplanFind[];
 }
 
 interface Look {
@@ -155,9 +192,9 @@ interface Look {
   foundBy: string;
 }
 
-/** The best plan that the solver finds on any usable number of devices. */
+/** The best plan that the members find on any usable number of devices. */
 export async function replanWith(
-  solver: Solver,
+  members: readonly ReplanMember[],
   problems: ProblemsByCount,
   available: number,
   search: ReplanSearch,
@@ -167,6 +204,15 @@ export async function replanWith(
   const startSec = timed ? clock() : 0;
   const leftSec = (): number => (timed ? budget.maxSec - (clock() - startSec) : Infinity);
   let evaluations = 0;
+  const counted = budget.maxEvaluations !== Infinity;
+  const leftEvaluations = (): number => budget.maxEvaluations - evaluations;
+  const tally = new Map<string, ReplanFind>();
+  const count = (method: string, spent: number, value: number, devices: number): void => {
+    evaluations += spent;
+    const known = tally.get(method) ?? { method, evaluations: 0, value: Infinity, devices: 0 };
+    const better = value < known.value ? { value, devices } : {};
+    tally.set(method, { ...known, ...better, evaluations: known.evaluations + spent });
+  };
   const counts = usableCounts(problems(available), available);
   const looks: Look[] = [];
   const run = async (by: Solver, look: Look, part: Budget): Promise<void> => {
@@ -179,7 +225,7 @@ export async function replanWith(
       random: search.random.clone(),
       ...(start === null ? {} : { start }),
     });
-    evaluations += result.evaluations;
+    count(by.name, result.evaluations, result.best === null ? Infinity : result.value, look.devices);
     take(look, result.best, result.value, result.foundBy);
   };
   // The running decisions, adapted, are known before anybody looks.
@@ -189,8 +235,9 @@ export async function replanWith(
     const budget = { maxEvaluations: 1, maxSec: Infinity };
     const { problem, simulator } = look;
     const evaluator = new Evaluator({ problem, simulator, budget, clock, random: search.random }, 'keep');
-    evaluations++;
-    take(look, start, evaluator.evaluate(start), 'keep');
+    const value = evaluator.evaluate(start);
+    count('keep', 1, value, look.devices);
+    take(look, start, value, 'keep');
   };
   let best: Look | null = null;
   for (let i = 0; i < counts.length; i++) {
@@ -198,11 +245,11 @@ export async function replanWith(
     if (i > 0 && leftSec() <= (1 - LOOK_SHARE) * budget.maxSec) break;
     const problem = problems(devices);
     const simulator = (search.simulatorOf ?? createSimulator)(problem);
-    const look: Look = { devices, problem, simulator, best: null, value: Infinity, foundBy: solver.name };
+    const look: Look = { devices, problem, simulator, best: null, value: Infinity, foundBy: 'none' };
     looks.push(look);
     const share = LOOK_SHARE / counts.length;
     warm(look);
-    await run(search.scout ?? solver, look, {
+    await run(search.scout ?? members[0].solver, look, {
       maxSec: timed ? share * budget.maxSec : Infinity,
       maxEvaluations: Math.max(1, Math.floor(share * budget.maxEvaluations)),
     });
@@ -211,13 +258,25 @@ export async function replanWith(
   const finalists = [...looks].sort((a, b) => a.value - b.value || b.devices - a.devices).slice(0, FINALISTS);
   for (let i = 0; i < finalists.length; i++) {
     const share = i + 1 === finalists.length ? 1 : 0.5;
-    const maxSec = share * leftSec();
-    const maxEvaluations = Math.floor(share * (budget.maxEvaluations - evaluations));
-    if (maxSec <= 0 || maxEvaluations < 1) break;
-    await run(solver, finalists[i], { maxSec, maxEvaluations });
+    // What the finalists after this one keep.
+    const keptSec = timed ? (1 - share) * leftSec() : 0;
+    const keptEvaluations = counted ? (1 - share) * leftEvaluations() : 0;
+    for (let m = 0; m < members.length; m++) {
+      const toCome = members.slice(m).reduce((sum, { share: s }) => sum + s, 0);
+      const part = members[m].share / toCome;
+      const maxSec = part * (leftSec() - keptSec);
+      const maxEvaluations = Math.floor(part * (leftEvaluations() - keptEvaluations));
+      if (maxSec > 0 && maxEvaluations >= 1)
+        await run(members[m].solver, finalists[i], { maxSec, maxEvaluations });
+    }
   }
   const first = looks.reduce<Look | null>((a, b) => (a === null || b.value < a.value ? b : a), null);
-  return { best: first === null ? null : standing(first), evaluations, counts: looks.map((l) => l.devices) };
+  return {
+    best: first === null ? null : standing(first),
+    evaluations,
+    counts: looks.map((l) => l.devices),
+    finds: [...tally.values()],
+  };
 }
 
 function take(look: Look, plan: Candidate | null, value: number, foundBy: string): void {

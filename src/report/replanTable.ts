@@ -30,7 +30,9 @@ export interface ReplanFacts {
   readonly decision: 'keep' | 'change';
   /** Devices there and working. */
   readonly available: number;
-  /** Observed over predicted, for every step time alike. */
+  /** Of devices and links over the described ones, as observed; null: as described. */
+  readonly calibration: { readonly compute: number; readonly communication: number } | null;
+  /** What is observed over what is then predicted, for every step time alike. */
   readonly correction: number;
   /** Steps left, as given. */
   readonly steps: number;
@@ -40,11 +42,18 @@ export interface ReplanFacts {
   readonly evaluations: number;
   /** Numbers of devices that were looked at. */
   readonly counts: readonly number[];
+  /** Who found what, in order. `value`: objective of its best plan, by the calibrated model; null: it found none. */
+  readonly finds: readonly {
+    readonly method: string;
+    readonly evaluations: number;
+    readonly devices: number;
+    readonly value: number | null;
+  }[];
   readonly decisionSec: number;
   /** The running decisions on what is left; null: they cannot go on. */
   readonly kept: ReplanSide | null;
   readonly best: ReplanSide;
-  /** Some state is on no device any more. */
+  /** Some state is on no device any more, so that all of it comes from the last checkpoint. */
   readonly needsCheckpoint: boolean;
   readonly condition: {
     readonly failed: readonly string[];
@@ -82,7 +91,27 @@ export function replanTable(f: ReplanFacts): string {
     );
   if (f.needsCheckpoint)
     lines.push(
-      `${formatBytes(taken.migration.checkpointBytes)} are on no device any more: load the last checkpoint`,
+      `some state is on no device any more: all ${formatBytes(taken.migration.checkpointBytes)} come from the last checkpoint`,
+    );
+  lines.push(
+    '',
+    formatTable(
+      [
+        ['found by', 'plans priced', 'devices', 'objective'],
+        ...f.finds.map(({ method, evaluations, devices, value }) => [
+          method,
+          String(evaluations),
+          value === null ? '-' : String(devices),
+          value === null ? '-' : value.toPrecision(6),
+        ]),
+      ],
+      2,
+    ),
+    `decided in ${formatSeconds(f.decisionSec)} (${f.method})`,
+  );
+  if (f.calibration !== null)
+    lines.push(
+      `observed: devices compute at ${f.calibration.compute.toFixed(3)} and links carry at ${f.calibration.communication.toFixed(3)} of the described rates`,
     );
   for (const note of f.notes) lines.push(`observed: ${note}`);
   lines.push(`plan        ${f.planPath}`, `migration   ${f.manifestPath}`);

@@ -29,6 +29,8 @@ export interface Observed {
     readonly host: number;
     readonly name: string;
     readonly speedRatio: number;
+    /** Recent computing time of a step, seconds; null where hosts do not say. */
+    readonly computeSec: number | null;
     readonly powerWatt: number | null;
     readonly utilisation: number | null;
     readonly memoryBytes: number | null;
@@ -43,6 +45,14 @@ export interface Observed {
     readonly timeSec: number;
   }[];
   readonly findings: readonly Finding[];
+}
+
+/** A log that was read whole, with what of it was turned away. */
+export interface ObservedLog extends Observed {
+  /** Lines that are no usable records, by fault. */
+  readonly faults: Readonly<Record<string, number>>;
+  /** Hosts that are none of the plan's. */
+  readonly strangers: readonly string[];
 }
 
 /** Fewer equal hosts have no typical one. */
@@ -74,6 +84,7 @@ export function observedOf({ watch, names, layout, recent }: MonitorSession): Ob
         host,
         name: names.nameOf(host),
         speedRatio: Math.exp(-slow),
+        computeSec: watch.tests.hasCompute ? Math.exp(hostTimes.recentLog(host)) : null,
         powerWatt: finiteOrNull(telemetry.watt[host]),
         utilisation: finiteOrNull(telemetry.utilisation[host]),
         memoryBytes: telemetry.memoryBytes[host] || null,
@@ -138,10 +149,10 @@ export function readObserved(
   layout: JobLayout,
   format: LineFormat = 'auto',
   options?: WatchOptions,
-): Observed {
+): ObservedLog {
   const session = new MonitorSession(layout, format, null, () => undefined, options);
   if (/(^|\/)state\.json$/.test(path)) {
-    const state = JSON.parse(readTextFile(path, 'the state of a monitor', 2 ** 30)) as SavedState;
+    const state = readState(path);
     if (state.planDigest !== layout.planDigest)
       throw new PartitionError(
         'input',
@@ -158,8 +169,18 @@ export function readObserved(
       path,
       'see monitor-record.schema.json for the fields',
     );
-  session.watch.finish();
-  return observedOf(session);
+  session.finish();
+  return { ...observedOf(session), faults: { ...session.faults }, strangers: [...session.names.strangers] };
+}
+
+function readState(path: string): SavedState {
+  const expected = 'the state of a monitor';
+  const text = readTextFile(path, expected, 2 ** 30);
+  try {
+    return JSON.parse(text) as SavedState;
+  } catch (e) {
+    throw new PartitionError('input', `expected ${expected}, ${(e as Error).message}`, path);
+  }
 }
 
 function readWhole(session: MonitorSession, path: string): void {
