@@ -15,7 +15,8 @@ import { join } from 'node:path';
 import { fetchExposition } from '../../src/validation/monitor/endpoint.js';
 import { readExposition } from '../../src/validation/monitor/exposition.js';
 import { HostNames } from '../../src/validation/monitor/layout.js';
-import { readLine } from '../../src/validation/monitor/lines.js';
+import { LineReader } from '../../src/validation/monitor/lines.js';
+import type { Line } from '../../src/validation/monitor/lines.js';
 import { faultOf } from '../../src/validation/monitor/record.js';
 import type { MonitorRecord } from '../../src/validation/monitor/record.js';
 import { FileTail } from '../../src/validation/monitor/tail.js';
@@ -97,36 +98,11 @@ describe('a log that is followed', () => {
 
 describe('lines of a log', () => {
   const layout = jobLayoutOf(4);
-  const record = (text: string): MonitorRecord => {
-    const line = readLine(text, 'auto', layout);
-    expect(line.kind).to.equal('record');
-    return (line as { record: MonitorRecord }).record;
-  };
-
-  it('Megatron-LM’s iterations have a step, a time and a step time', () => {
-    const text =
-      ' [2026-08-01 12:00:05.123456] iteration      100/   50000 | consumed samples:        25600 | elapsed time per iteration (ms): 5210.4 | throughput per GPU (TFLOP/s/GPU): 412.7 | learning rate: 3.000000E-04 | global batch size:   256 | lm loss: 7.1E+00 |';
-    const read = record(text);
-    expect(read.step).to.equal(100);
-    expect(read.stepTimeSec).to.be.closeTo(5.2104, 1e-9);
-    expect(read.timeSec! % 60).to.be.closeTo(5.123, 1e-3);
-  });
-
-  it('torchtitan’s steps have a step time by the tokens of the plan', () => {
-    const text =
-      '[rank0]:[titan] 2026-08-01 12:00:05,120 - root - INFO - \u001b[31mstep: 10  \u001b[32mloss:  7.1234  grad_norm:  1.2000  \u001b[36mmemory: 47.50GiB(59.38%)  \u001b[34mtps: 7,012  \u001b[36mtflops: 406.11  \u001b[35mmfu: 41.06%\u001b[39m';
-    const read = record(text);
-    expect(read).to.include({ step: 10, rank: 0, memoryBytes: 47.5 * 2 ** 30 });
-    expect(read.stepTimeSec).to.be.closeTo(2 ** 20 / (7012 * 32), 1e-9);
-    expect(readLine('validate step: 10 loss: 1 tps: 1,000', 'auto', layout).kind).to.equal('other');
-  });
+  const readLine = (text: string): Line => new LineReader('auto', layout).read(text, 'log', () => undefined);
 
   it('what is no record is told from what is not meant for us', () => {
-    expect(readLine('{"step": 1, "stepT', 'auto', layout)).to.deep.equal({
-      kind: 'malformed',
-      fault: 'not JSON',
-    });
-    expect(readLine('NCCL INFO Channel 00', 'auto', layout).kind).to.equal('other');
+    expect(readLine('{"step": 1, "stepT')).to.deep.equal({ kind: 'malformed', fault: 'not JSON' });
+    expect(readLine('NCCL INFO Channel 00').kind).to.equal('other');
   });
 
   for (const [record, fault] of [

@@ -1,10 +1,19 @@
 /** What the monitor found: one line of findings.jsonl; monitor-finding.schema.json publishes it. */
 import { formatBytes, formatPercent, formatSeconds } from '../../util/format.js';
 
-export const FINDING_KINDS = ['drift', 'silent', 'back', 'restart', 'prediction', 'memory', 'clock'] as const;
+export const FINDING_KINDS = [
+  'drift',
+  'silent',
+  'back',
+  'restart',
+  'pause',
+  'prediction',
+  'memory',
+  'clock',
+] as const;
 export type FindingKind = (typeof FINDING_KINDS)[number];
 export type Quantity = 'step time' | 'compute' | 'communication' | 'power' | 'memory' | 'reports' | 'clock';
-export type Scope = 'job' | 'level' | 'host' | 'rank';
+export type Scope = 'job' | 'level' | 'host' | 'rank' | 'source';
 
 export interface Finding {
   /** From 1, without gaps: what a reader has seen already it can pass over. */
@@ -15,6 +24,8 @@ export interface Finding {
   readonly host: string | null;
   readonly rank: number | null;
   readonly level: string | null;
+  /** Path or address. */
+  readonly source: string | null;
   /** Step at which it was found, and from which on it holds. */
   readonly step: number;
   readonly sinceStep: number;
@@ -36,6 +47,7 @@ export function findingOf(number: number, found: Found, causeText: string | null
     host: null,
     rank: null,
     level: null,
+    source: null,
     sinceStep: found.step,
     change: null,
     before: null,
@@ -51,6 +63,7 @@ export function findingOf(number: number, found: Found, causeText: string | null
     host: whole.host,
     rank: whole.rank,
     level: whole.level,
+    source: whole.source,
     step: whole.step,
     sinceStep: whole.sinceStep,
     change: whole.change,
@@ -67,16 +80,20 @@ export function placeOf({
   host,
   rank,
   level,
-}: Pick<Finding, 'scope' | 'host' | 'rank' | 'level'>): string {
+  source,
+}: Pick<Finding, 'scope' | 'host' | 'rank' | 'level' | 'source'>): string {
   if (scope === 'rank') return host === null ? `rank ${rank}` : `rank ${rank} (${host})`;
   if (scope === 'host') return host ?? 'a host';
   if (scope === 'level') return level === null ? 'communication' : `link level ${level}`;
+  if (scope === 'source') return source ?? 'a source';
   return 'the job';
 }
 
 function sentence(f: Omit<Finding, 'number' | 'message'>, causeText: string | null): string {
   const place = placeOf(f);
   const since = `since step ${f.sinceStep}`;
+  if (f.kind === 'pause')
+    return `no step for ${formatSeconds(f.after ?? NaN)} before step ${f.step}: the job paused, or its clock was set`;
   if (f.kind === 'silent') return `${place} says nothing any more, ${since}`;
   if (f.kind === 'back') return `${place} reports again`;
   if (f.kind === 'restart') return `the job went back to step ${f.sinceStep}`;

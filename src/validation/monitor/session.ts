@@ -5,8 +5,8 @@ import type { Journal } from './journal.js';
 import type { JobLayout } from './layout.js';
 import { HostNames } from './layout.js';
 import type { LineFormat } from './lines.js';
-import { readLine } from './lines.js';
-import type { Checked, Fault } from './record.js';
+import { LineReader } from './lines.js';
+import type { Checked, Fault, MonitorRecord } from './record.js';
 import { faultOf } from './record.js';
 import type { TailPosition } from './tail.js';
 import type { WatchOptions } from './watch.js';
@@ -30,7 +30,11 @@ interface SavedBody {
   readonly faults: Partial<Record<Fault, number>>;
   readonly quoted: TurnedAway[];
   readonly recent: Finding[];
+  readonly reader: unknown;
 }
+
+/** Lines of a pipe are read again from the journal: both are one stream. */
+const JOURNAL = 'journal';
 
 export class MonitorSession {
   readonly watch: Watch;
@@ -45,6 +49,7 @@ export class MonitorSession {
   readonly recent: Finding[] = [];
   /** Whether there was a state to go on from. */
   resumed = false;
+  private readonly reader: LineReader;
   private readonly checked: Checked = { rank: -1, host: -1 };
   private replaying = false;
 
@@ -54,12 +59,13 @@ export class MonitorSession {
    */
   constructor(
     readonly layout: JobLayout,
-    private readonly format: LineFormat,
+    format: LineFormat,
     private readonly journal: Journal | null,
     private readonly tell: (finding: Finding) => void,
     options: WatchOptions = WATCH_DEFAULTS,
   ) {
     this.names = new HostNames(layout.hosts);
+    this.reader = new LineReader(format, layout);
     this.watch = new Watch(layout, this.names, (finding) => this.found(finding), options);
   }
 
@@ -69,7 +75,7 @@ export class MonitorSession {
       (body) => this.restore(body as SavedBody),
       (line) => {
         this.replaying = true;
-        this.line(line, 'journal');
+        this.line(line, JOURNAL);
       },
     );
     this.replaying = false;
@@ -82,33 +88,36 @@ export class MonitorSession {
    */
   acceptLines(lines: readonly string[], source: string, firstLine = 1): void {
     this.journal?.append(lines);
-    for (let i = 0; i < lines.length; i++) this.line(lines[i], source, firstLine + i);
+    for (let i = 0; i < lines.length; i++) this.line(lines[i], source, firstLine + i, JOURNAL);
   }
 
   /** Whether a line without end is a record all the same. */
   isWhole(text: string): boolean {
-    return readLine(text, this.format, this.layout).kind !== 'malformed';
+    return this.reader.isWhole(text);
   }
 
   /**
    * One line.
    *
    * @param source with `number`, for messages
+   * @param stream whose lines follow each other
    * @returns step of the record; -1 where it has none
    */
-  line(text: string, source: string, number = 0): number {
+  line(text: string, source: string, number = 0, stream = source): number {
     this.lines++;
-    const line = readLine(text, this.format, this.layout);
-    if (line.kind === 'record') {
-      const fault = faultOf(line.record, this.layout, this.names, this.checked);
-      if (fault !== null) this.turnAway(fault, `${source}:${number}`, text);
-      else this.watch.take(line.record, this.checked);
-      return fault === null ? (line.record.step ?? -1) : -1;
-    }
+    const where = `${source}:${number}`;
+    const line = this.reader.read(text, stream, (record) => this.take(record, where, 'timers'));
+    if (line.kind === 'record') return this.take(line.record, where, text);
     if (line.kind === 'other') this.others++;
-    else if (line.kind === 'malformed') this.turnAway(line.fault, `${source}:${number}`, text);
-    else this.header(line.header.planDigest, line.header.hosts, `${source}:${number}`);
+    else if (line.kind === 'malformed') this.turnAway(line.fault, where, text);
+    else this.header(line.header.planDigest, line.header.hosts, where);
     return -1;
+  }
+
+  /** Ends what is open: no more lines come. */
+  finish(): void {
+    this.reader.finish((record) => this.take(record, 'end', 'timers'));
+    this.watch.finish();
   }
 
   turnAway(fault: Fault, where: string, text: string): void {
@@ -118,7 +127,12 @@ export class MonitorSession {
 
   /** Writes the state: what was taken so far counts from now on. */
   save(): void {
-    this.journal?.save({
+    this.journal?.save(this.body());
+  }
+
+  /** All that a session goes on from, as plain JSON. */
+  body(): unknown {
+    return {
       watch: this.watch.snapshot(),
       positions: this.positions,
       lines: this.lines,
@@ -126,7 +140,8 @@ export class MonitorSession {
       faults: this.faults,
       quoted: this.quoted,
       recent: this.recent,
-    } satisfies SavedBody);
+      reader: this.reader.snapshot(),
+    } satisfies SavedBody;
   }
 
   restoreBody(body: unknown): void {
@@ -142,6 +157,14 @@ export class MonitorSession {
     Object.assign(this.faults, body.faults);
     this.quoted.push(...body.quoted);
     this.recent.push(...body.recent);
+    this.reader.restore(body.reader);
+  }
+
+  private take(record: MonitorRecord, where: string, text: string): number {
+    const fault = faultOf(record, this.layout, this.names, this.checked);
+    if (fault !== null) this.turnAway(fault, where, text);
+    else this.watch.take(record, this.checked);
+    return fault === null ? (record.step ?? -1) : -1;
   }
 
   private header(digest: string | undefined, hosts: readonly string[] | undefined, where: string): void {

@@ -47,6 +47,7 @@ export class StepTests {
   private readonly stepNumbers: number[] = [];
   private readonly alarms: Alarm[] = [];
   private closed = 0;
+  private isWarming = false;
 
   constructor(
     private readonly layout: JobLayout,
@@ -78,9 +79,11 @@ export class StepTests {
    *
    * @param closed steps so far, this one included
    * @param otherTests tests elsewhere that share the rate of false alarms
+   * @param isWarming the step is slow for reasons of its own: nothing is learned from it
    * @returns log of the step time; NaN when nobody said it
    */
-  begin(values: StepValues, closed: number, otherTests: number): number {
+  begin(values: StepValues, closed: number, otherTests: number, isWarming = false): number {
+    this.isWarming = isWarming;
     this.closed = closed;
     this.stepNumbers.push(values.step);
     if (this.stepNumbers.length > 2 * REMEMBERED_STEPS) this.stepNumbers.splice(0, REMEMBERED_STEPS);
@@ -94,7 +97,7 @@ export class StepTests {
   /** Hosts and ranks. @param reports is told of each host that said something */
   testHosts(values: StepValues, ranksReport: boolean, reports: (host: number) => void): void {
     const known = this.hostMeans(values, ranksReport, reports);
-    if (known === 0) return;
+    if (known === 0 || this.isWarming) return;
     const what = this.hasCompute ? 'compute' : 'step time';
     // One host alone is the job.
     const threshold = known > 1 ? this.threshold : Infinity;
@@ -112,6 +115,7 @@ export class StepTests {
 
   /** Whoever comes last to a collective waits for nobody: the least time of the hosts that do equal work is the link's own. */
   testLevels(values: StepValues): void {
+    if (this.isWarming) return;
     for (let level = 0; level < this.levels; level++) {
       const log = this.levelLog(values, level);
       if (Number.isNaN(log)) continue;
@@ -225,6 +229,7 @@ export class StepTests {
 
   /** @param usualLog of the seconds, where the values are deviations from it */
   private jobTest(test: number, source: Source, value: number, usualLog?: number): void {
+    if (this.isWarming) return;
     const level = this.job.level(test);
     const alarm = this.job.push(test, value, this.threshold);
     if (alarm === null) return;

@@ -18,6 +18,8 @@ export class Telemetry {
   private readonly count: Int32Array;
   private readonly logs: Float64Array;
   private rounds = 0;
+  /** Recent watts of the whole job, where a log says them of nobody in particular; NaN: unknown. */
+  private jobWatt = NaN;
 
   constructor(
     private readonly ranks: number,
@@ -52,7 +54,15 @@ export class Telemetry {
     this.count[host]++;
   }
 
-  /** Recent watts of all hosts that report; null when none does. */
+  /** Takes the power of the whole job. */
+  addJob({ powerWatt }: MonitorRecord): void {
+    if (powerWatt === undefined || powerWatt <= 0) return;
+    this.jobWatt = Number.isNaN(this.jobWatt)
+      ? powerWatt
+      : this.jobWatt + (powerWatt - this.jobWatt) / RECENT_SAMPLES;
+  }
+
+  /** Recent watts of all hosts that report, or else of the job; null when nobody says. */
   totalWatt(): number | null {
     let total = 0;
     let known = 0;
@@ -61,7 +71,8 @@ export class Telemetry {
         total += this.watt[h];
         known++;
       }
-    return known === 0 ? null : total;
+    if (known > 0) return total;
+    return Number.isNaN(this.jobWatt) ? null : this.jobWatt;
   }
 
   /** Hosts whose power is known. */
@@ -81,12 +92,17 @@ export class Telemetry {
       sum: Array.from(this.sum),
       count: Array.from(this.count),
       rounds: this.rounds,
+      jobWatt: Number.isNaN(this.jobWatt) ? null : this.jobWatt,
     };
   }
 
   restore(from: unknown): void {
     const saved = from as Record<'watt' | 'utilisation' | 'memoryBytes', (number | null)[]> &
-      Record<'reported' | 'sum' | 'count', number[]> & { power: number[][]; rounds: number };
+      Record<'reported' | 'sum' | 'count', number[]> & {
+        power: number[][];
+        rounds: number;
+        jobWatt: number | null;
+      };
     this.power.restore(saved.power);
     for (const field of ['watt', 'utilisation', 'memoryBytes'] as const)
       this[field].set(saved[field].map((v) => v ?? NaN));
@@ -94,6 +110,7 @@ export class Telemetry {
     this.sum.set(saved.sum);
     this.count.set(saved.count);
     this.rounds = saved.rounds;
+    this.jobWatt = saved.jobWatt ?? NaN;
   }
 
   private endRound(threshold: number, alarms: Alarm[]): void {

@@ -5,9 +5,10 @@
  */
 import type { Alarm } from './drift.js';
 import { SEED_VALUES, WARM_UP_VALUES } from './drift.js';
-import type { Finding } from './finding.js';
+import type { Finding, Found } from './finding.js';
 import { Incidents } from './incidents.js';
 import type { HostNames, JobLayout } from './layout.js';
+import { Presence } from './presence.js';
 import type { Checked, MonitorRecord } from './record.js';
 import { LEAST_DEVIATION, REFERENCE, StepTests } from './stepTests.js';
 import { StepTimes } from './stepTimes.js';
@@ -27,6 +28,8 @@ export const WATCH_DEFAULTS: WatchOptions = { falseAlarmSteps: 25_000, leastChan
 /** Steps before a change can be found: to learn what is usual, and how it varies. */
 export const STEPS_TO_LEARN = SEED_VALUES + WARM_UP_VALUES;
 
+type PlaceOfFinding = Pick<Found, 'scope' | 'host' | 'rank'>;
+
 /** Prediction and truth within this share are called equal. */
 const PREDICTION_TOLERANCE = 0.2;
 const MEMORY_TOLERANCE = 0.1;
@@ -34,6 +37,8 @@ const MEMORY_TOLERANCE = 0.1;
 const CLOCK_SLACK_SEC = 1;
 /** A time between two stamps that is longer than so many usual steps is a pause. */
 const PAUSE_STEPS = 20;
+/** After a restart or a pause so many steps are slow for reasons of their own, and are not tested. */
+const WARMING_STEPS = 10;
 
 export class Watch {
   /** Names of the link levels, and last what is said of communication as a whole. */
@@ -43,16 +48,17 @@ export class Watch {
   readonly telemetry: Telemetry;
   readonly times = new StepTimes();
   readonly incidents: Incidents;
-  readonly counts = { accepted: 0, late: 0, twice: 0, restarts: 0, clockJumps: 0 };
+  readonly counts = { accepted: 0, late: 0, twice: 0, restarts: 0, clockJumps: 0, pauses: 0 };
   private readonly lastTime: Float64Array;
-  private readonly silent: Uint8Array;
-  /** Steps closed when each host last reported; -1: never. */
-  private readonly lastClose: Int32Array;
+  private readonly presence: Presence;
   private readonly powerAlarms: Alarm[] = [];
   private ranksReport = false;
   private comparedWithPlan = false;
   private memoryTold = false;
   private clockToldAt = -SILENT_STEPS;
+  private pauseToldAt = -SILENT_STEPS;
+  /** Steps that are still slow after a restart or a pause. */
+  private warming = 0;
   private readonly close = (values: StepValues): void => this.endStep(values);
 
   constructor(
@@ -66,19 +72,26 @@ export class Watch {
     this.window = new StepWindow(devices, hosts, this.levels.length);
     this.telemetry = new Telemetry(devices, hosts, REFERENCE, LEAST_DEVIATION);
     this.lastTime = new Float64Array(this.window.units).fill(-1);
-    this.silent = new Uint8Array(hosts);
-    this.lastClose = new Int32Array(hosts).fill(-1);
     this.incidents = new Incidents(
       {
         hostOfRank: layout.hostOfRank,
         hostName: (host) => names.nameOf(host),
         levelName: (level) => this.levels[level] || null,
         rankChange: (rank) => this.tests.rankTimes?.recentRise(rank) ?? 0,
-        hostsKnown: () => this.lastClose.reduce((n, at) => n + (at >= 0 ? 1 : 0), 0),
+        hostsKnown: () => this.presence.hostsSeen(),
       },
       tell,
       options.leastChange,
     );
+    this.presence = new Presence(layout, {
+      host: (kind, host, closed) => this.report(kind, this.hostPlace(host), host, closed),
+      rank: (kind, rank, closed) => {
+        const host = layout.hostOfRank[rank];
+        this.report(kind, { scope: 'rank', rank, host: names.nameOf(host) }, host, closed);
+      },
+      isHostKnown: (host) => this.hostReports(host),
+      isRankKnown: (rank) => this.tests.rankTimes?.isKnown(rank) ?? false,
+    });
     this.tests = new StepTests(layout, this.levels.length, this.incidents, options.falseAlarmSteps);
   }
 
@@ -88,13 +101,15 @@ export class Watch {
   }
 
   isSilent(host: number): boolean {
-    return this.silent[host] === 1;
+    return this.presence.isSilent(host);
   }
 
   /** Takes a record that passed its checks (record.ts). */
   take(record: MonitorRecord, { rank, host }: Checked): Place | 'sample' {
     const { step } = record;
     if (host >= 0) this.takeCounters(record, rank, host);
+    else this.telemetry.addJob(record);
+    this.checkMemory(record, host);
     if (step === undefined) {
       this.counts.accepted++;
       return 'sample';
@@ -104,6 +119,7 @@ export class Watch {
     let place = this.window.admit(unit, step, this.close);
     if (place === 'restart') {
       this.counts.restarts++;
+      this.warming = WARMING_STEPS;
       this.incidents.report(
         { kind: 'restart', what: 'step time', scope: 'job', step },
         this.window.closedSteps,
@@ -111,7 +127,7 @@ export class Watch {
       place = this.window.admit(unit, step, this.close);
     }
     const seconds = record.stepTimeSec ?? this.spacing(record, unit, step - lastStep);
-    this.checkClock(record, unit, host, step);
+    this.checkClock(record, unit, host, step, step - lastStep);
     if (place !== 'new') {
       this.counts[place === 'twice' ? 'twice' : 'late']++;
       return place;
@@ -139,15 +155,14 @@ export class Watch {
       names: this.names.snapshot(),
       counts: this.counts,
       lastTime: Array.from(this.lastTime),
-      silent: Array.from(this.silent),
-      lastClose: Array.from(this.lastClose),
+      presence: this.presence.snapshot(),
       flags: [this.ranksReport, this.comparedWithPlan, this.memoryTold],
-      clockToldAt: this.clockToldAt,
+      toldAt: [this.clockToldAt, this.pauseToldAt, this.warming],
     };
   }
 
   restore(from: unknown): void {
-    const s = from as Record<'lastTime' | 'silent' | 'lastClose', number[]> & Record<string, unknown>;
+    const s = from as { lastTime: number[]; presence: number[][] } & Record<string, unknown>;
     this.window.restore(s['window']);
     this.tests.restore(s['tests']);
     this.telemetry.restore(s['telemetry']);
@@ -156,10 +171,9 @@ export class Watch {
     this.names.restore(s['names'] as ReturnType<HostNames['snapshot']>);
     Object.assign(this.counts, s['counts']);
     this.lastTime.set(s.lastTime);
-    this.silent.set(s.silent);
-    this.lastClose.set(s.lastClose);
+    this.presence.restore(s.presence);
     [this.ranksReport, this.comparedWithPlan, this.memoryTold] = s['flags'] as [boolean, boolean, boolean];
-    this.clockToldAt = s['clockToldAt'] as number;
+    [this.clockToldAt, this.pauseToldAt, this.warming] = s['toldAt'] as [number, number, number];
     this.tests.setThreshold(this.telemetry.power.bank.activeTests);
   }
 
@@ -167,7 +181,6 @@ export class Watch {
     const alarms = this.powerAlarms;
     this.telemetry.add(record, rank, host, this.tests.threshold, alarms);
     if (alarms.length > 0) this.tests.pass('host', 'power', this.telemetry.power, alarms);
-    this.checkMemory(record, host);
   }
 
   private fill(
@@ -203,15 +216,15 @@ export class Watch {
 
   private endStep(values: StepValues): void {
     const { closedSteps } = this.window;
-    const log = this.tests.begin(values, closedSteps, this.telemetry.power.bank.activeTests);
+    const isWarming = this.warming > 0;
+    if (isWarming) this.warming--;
+    const others = this.telemetry.power.bank.activeTests;
+    const log = this.tests.begin(values, closedSteps, others, isWarming);
     if (!Number.isNaN(log)) this.times.add(Math.exp(log), values.step, values.tokens);
-    this.tests.testHosts(values, this.ranksReport, (host) => {
-      if (this.silent[host] === 1) this.report('back', host, values.step);
-      this.silent[host] = 0;
-      this.lastClose[host] = closedSteps;
-    });
+    if (this.ranksReport) this.presence.seeRanks(values.own, closedSteps);
+    this.tests.testHosts(values, this.ranksReport, (host) => this.presence.seeHost(host, closedSteps));
     this.tests.testLevels(values);
-    this.checkSilence(values.step);
+    this.presence.check(closedSteps);
     this.compareWithPlan(values.step);
     this.incidents.settle(closedSteps);
   }
@@ -221,22 +234,47 @@ export class Watch {
     const last = this.lastTime[unit];
     if (record.timeSec === undefined || last < 0 || steps <= 0) return NaN;
     const seconds = (record.timeSec - last) / steps;
-    const usual = this.times.sumSec / this.times.count;
-    return seconds > 0 && !(seconds > PAUSE_STEPS * usual) ? seconds : NaN;
+    return seconds > 0 && !(seconds > PAUSE_STEPS * this.usualStepSec) ? seconds : NaN;
   }
 
-  private checkClock({ timeSec }: MonitorRecord, unit: number, host: number, step: number): void {
+  /** Mean step time so far; NaN before the first. */
+  private get usualStepSec(): number {
+    return this.times.sumSec / this.times.count;
+  }
+
+  /** @param steps since the same unit's last report */
+  private checkClock(
+    { timeSec }: MonitorRecord,
+    unit: number,
+    host: number,
+    step: number,
+    steps: number,
+  ): void {
     if (timeSec === undefined) return;
     const last = this.lastTime[unit];
     this.lastTime[unit] = timeSec;
     const { closedSteps } = this.window;
-    if (last < 0 || timeSec >= last - CLOCK_SLACK_SEC) return;
+    if (last < 0) return;
+    if (timeSec - last > PAUSE_STEPS * this.usualStepSec * Math.max(1, steps)) {
+      this.warming = WARMING_STEPS;
+      // All that report see the same pause.
+      if (closedSteps - this.pauseToldAt < SILENT_STEPS) return;
+      this.counts.pauses++;
+      this.pauseToldAt = closedSteps;
+      const before = this.usualStepSec;
+      const after = timeSec - last;
+      this.incidents.report(
+        { kind: 'pause', what: 'step time', scope: 'job', step, before, after },
+        closedSteps,
+      );
+      return;
+    }
+    if (timeSec >= last - CLOCK_SLACK_SEC) return;
     this.counts.clockJumps++;
     if (closedSteps - this.clockToldAt < SILENT_STEPS) return;
     this.clockToldAt = closedSteps;
-    const place = host < 0 ? ({ scope: 'job' } as const) : this.hostPlace(host);
     this.incidents.report(
-      { kind: 'clock', what: 'clock', ...place, step, before: last, after: timeSec },
+      { kind: 'clock', what: 'clock', ...this.placeOfHost(host), step, before: last, after: timeSec },
       closedSteps,
     );
   }
@@ -249,29 +287,16 @@ export class Watch {
     const step = Math.max(0, this.window.newestStep);
     const change = memoryBytes / before - 1;
     this.incidents.report(
-      { kind: 'memory', what: 'memory', ...this.hostPlace(host), step, change, before, after: memoryBytes },
+      { kind: 'memory', what: 'memory', ...this.placeOfHost(host), step, change, before, after: memoryBytes },
       this.window.closedSteps,
     );
   }
 
-  private checkSilence(step: number): void {
+  private report(kind: 'silent' | 'back', place: PlaceOfFinding, host: number, closed: number): void {
     const { closedSteps } = this.window;
-    for (let h = 0; h < this.layout.hosts; h++) {
-      if (this.lastClose[h] < 0 || this.silent[h] === 1 || !this.hostReports(h)) continue;
-      if (closedSteps - this.lastClose[h] <= SILENT_STEPS) continue;
-      this.silent[h] = 1;
-      this.report('silent', h, step);
-    }
-  }
-
-  private report(kind: 'silent' | 'back', host: number, step: number): void {
-    const { closedSteps } = this.window;
-    const sinceStep = kind === 'back' ? step : this.tests.stepBefore(closedSteps - this.lastClose[host]);
-    this.incidents.report(
-      { kind, what: 'reports', ...this.hostPlace(host), step, sinceStep },
-      closedSteps,
-      host,
-    );
+    const step = this.tests.lastStep;
+    const sinceStep = kind === 'back' ? step : this.tests.stepBefore(closedSteps - closed);
+    this.incidents.report({ kind, what: 'reports', ...place, step, sinceStep }, closedSteps, host);
   }
 
   private compareWithPlan(step: number): void {
@@ -292,6 +317,10 @@ export class Watch {
       },
       this.window.closedSteps,
     );
+  }
+
+  private placeOfHost(host: number): { scope: 'job' } | { scope: 'host'; host: string } {
+    return host < 0 ? { scope: 'job' } : this.hostPlace(host);
   }
 
   private hostPlace(host: number): { scope: 'host'; host: string } {
