@@ -4,11 +4,12 @@
  * partitions/neighbourhoods.md.
  *
  *     node --import tsx bench/neighbourhoods.ts [--tasks 14] [--updates 24] [--drawn 20] [--drawn-seconds 1] [--drawn-seeds 5]
- *         [--instances K,M,S,U] [--seconds 6] [--seeds 3] [--policy file.json] [--out partitions]
+ *         [--instances K,M,S,U] [--seconds 6] [--seeds 3] [--policy file.json] [--runs file.jsonl] [--out partitions]
  *
- * `--policy` keeps the trained policy, or takes it from there when the file exists.
+ * `--policy` keeps the trained policy, or takes it from there when the file exists; `--runs` keeps every run, and takes those
+ * that it has from there.
  */
-import { existsSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -59,6 +60,27 @@ interface Runs {
   readonly costs: Readonly<Record<string, readonly number[]>>;
 }
 
+/** Runs that were made before, in a file. */
+class Kept {
+  private readonly costs = new Map<string, number>();
+
+  constructor(private readonly path: string | undefined) {
+    if (path === undefined || !existsSync(path)) return;
+    for (const line of readFileSync(path, 'utf8').split('\n').filter(Boolean)) {
+      const [name, cost] = JSON.parse(line) as [string, number];
+      this.costs.set(name, cost);
+    }
+  }
+
+  run(name: string, solve: () => number): number {
+    const known = this.costs.get(name);
+    if (known !== undefined) return known;
+    const cost = solve();
+    if (this.path !== undefined) appendFileSync(this.path, `${JSON.stringify([name, cost])}\n`);
+    return cost;
+  }
+}
+
 /** Processor time of this process, seconds: a busy machine does not count. */
 const cpuSec = (): number => {
   const { user, system } = process.cpuUsage();
@@ -87,17 +109,27 @@ async function policyOf(path: string | undefined, tasks: number, updates: number
   return policy;
 }
 
-function runsOf(name: string, core: ShardCore, policy: Policy, seeds: number, seconds: number): Runs {
+function runsOf(
+  name: string,
+  core: ShardCore,
+  policy: Policy,
+  seeds: number,
+  seconds: number,
+  kept: Kept,
+): Runs {
   const costs: Record<string, number[]> = {};
   for (const method of NAMES) costs[method] = [];
   for (let seed = 1; seed <= seeds; seed++)
-    for (const method of NAMES) {
-      const random = new Random(seed);
-      const choose = METHODS[method](core, random.fork(), policy);
-      const deadline = cpuSec() + seconds;
-      const exchange = Exchange.for(core);
-      costs[method].push(solveCore(core, { clock: cpuSec, deadline, random, exchange, choose }).cost);
-    }
+    for (const method of NAMES)
+      costs[method].push(
+        kept.run(`${name}, ${method}, seed ${seed}, ${seconds} s`, () => {
+          const random = new Random(seed);
+          const choose = METHODS[method](core, random.fork(), policy);
+          const deadline = cpuSec() + seconds;
+          const exchange = Exchange.for(core);
+          return solveCore(core, { clock: cpuSec, deadline, random, exchange, choose }).cost;
+        }),
+      );
   console.error(name, NAMES.map((m) => `${m} ${mean(costs[m]).toPrecision(8)}`).join(', '));
   return { name, costs };
 }
@@ -151,17 +183,26 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '6' },
       seeds: { type: 'string', default: '3' },
       policy: { type: 'string' },
+      runs: { type: 'string' },
       out: { type: 'string', default: 'partitions' },
     },
   });
   const [tasks, updates, count] = [values.tasks, values.updates, values.drawn].map(Number);
   const policy = await policyOf(values.policy, tasks, updates);
+  const kept = new Kept(values.runs);
   const drawn: Runs[] = [];
   for (let seed = HELD_OUT_SEED; drawn.length < count; seed++) {
     const { core } = reduceInstance(drawShardInstance(new Random(seed)).instance);
     if (core === null || core.count < LEAST_VARIABLES) continue;
     drawn.push(
-      runsOf(`drawn ${seed}`, core, policy, Number(values['drawn-seeds']), Number(values['drawn-seconds'])),
+      runsOf(
+        `drawn ${seed}`,
+        core,
+        policy,
+        Number(values['drawn-seeds']),
+        Number(values['drawn-seconds']),
+        kept,
+      ),
     );
   }
   const contest: Runs[] = [];
@@ -169,7 +210,7 @@ async function main(): Promise<void> {
     const instance = await readShardInstance(join(INSTANCES, `asplos-2025-iopddl-${name}.json.gz`));
     const { core } = reduceInstance(instance);
     if (core === null) throw new Error(`internal: ${name} has no solution`);
-    contest.push(runsOf(name, core, policy, Number(values.seeds), Number(values.seconds)));
+    contest.push(runsOf(name, core, policy, Number(values.seeds), Number(values.seconds), kept));
   }
   const command = `node --import tsx bench/neighbourhoods.ts --tasks ${tasks} --updates ${updates} --drawn ${count} --drawn-seconds ${values['drawn-seconds']} --drawn-seeds ${values['drawn-seeds']} --instances ${values.instances} --seconds ${values.seconds} --seeds ${values.seeds}`;
   const page = [
