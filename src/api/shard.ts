@@ -17,6 +17,7 @@ import {
 } from '../shard/index.js';
 import { PartitionError, invariant, oneLine } from '../util/errors.js';
 import { unreadable } from '../util/files.js';
+import { formatBytes } from '../util/format.js';
 import { Random } from '../util/random.js';
 
 /** How the next neighbourhood is chosen. */
@@ -82,17 +83,31 @@ export interface ShardResult {
 /** Left of the timeout for the answer: a share, and a limit of it in seconds. */
 const SPARE_SHARE = 0.03;
 const MOST_SPARE_SEC = 0.6;
+/** Share of what reading leaves of the time after which reductions end. */
+const REDUCTION_SHARE = 0.4;
 /** Sums of usages that are not whole may end a little off. */
 const ROUNDING = 1e-9;
 /** A gap that is rounding. */
 const CLOSED = 1e-8;
 
 /**
- * @throws PartitionError input when the file cannot be read or is no instance
+ * @param isOver whether time is up
+ * @throws PartitionError input when the file cannot be read or is no instance, infeasible when time is up before its end
  */
-export async function readShardInstance(path: string): Promise<ShardInstance> {
+export async function readShardInstance(path: string, isOver = (): boolean => false): Promise<ShardInstance> {
   const reader = new ContestReader(path);
-  for await (const bytes of piecesOf(path)) reader.push(bytes);
+  let read = 0;
+  for await (const bytes of piecesOf(path)) {
+    if (isOver())
+      throw new PartitionError(
+        'infeasible',
+        `time was up when ${formatBytes(read)} of its text were read`,
+        path,
+        'a longer --timeout',
+      );
+    reader.push(bytes);
+    read += bytes.length;
+  }
   return reader.finish();
 }
 
@@ -102,11 +117,15 @@ export async function readShardInstance(path: string): Promise<ShardInstance> {
 export async function solveShard(request: ShardRequest, hooks: ShardHooks): Promise<ShardResult> {
   const { clock } = hooks;
   const started = clock();
-  const instance = await readShardInstance(request.problemPath);
   const spare = Math.min(MOST_SPARE_SEC, SPARE_SHARE * request.timeoutSec);
   const deadline = started + request.timeoutSec - spare;
+  const instance = await readShardInstance(request.problemPath, () => clock() >= deadline);
+  const read = clock();
+  const reduced = read + REDUCTION_SHARE * (deadline - read);
   const reduction =
-    leastPeak(instance) <= instance.usageLimit * (1 + ROUNDING) ? reduceInstance(instance) : null;
+    leastPeak(instance) <= instance.usageLimit * (1 + ROUNDING)
+      ? reduceInstance(instance, () => clock() >= reduced)
+      : null;
   const core = reduction?.core ?? null;
   if (reduction === null || core === null)
     return nothing(instance, request.problemPath, Infinity, true, clock() - started);

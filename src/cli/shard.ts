@@ -6,9 +6,10 @@ import type { ShardNews, ShardResult } from '../api/index.js';
 import { SHARD_CHOICES, shardTable } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { writeFileAtomic } from '../util/files.js';
+import { onSignal } from './interrupt.js';
 import type { CommonArgs } from './options.js';
 import { integerBetween, oneOf, parseSeconds, required, text, withCommon } from './options.js';
-import { Progress, print, printJson } from './output.js';
+import { Progress, print, printError, printJson } from './output.js';
 import { awaitOrStop, startThread } from './thread.js';
 
 type Args = CommonArgs & {
@@ -66,7 +67,18 @@ export const shardCommand: CommandModule<object, Args> = {
     const thread = startThread<typeof request, ShardNews, ShardResult>('./shardWorker.js', request, (news) =>
       progress.update(`best ${news.cost ?? 'none yet'}, bound ${news.lowerBound?.toPrecision(8) ?? 'none'}`),
     );
-    const { reply: result, interrupted } = await awaitOrStop(thread).finally(() => progress.done());
+    let stopped: number | null = null;
+    const release = onSignal((exitCode) => (stopped = exitCode));
+    const { reply: result, interrupted } = await awaitOrStop(thread)
+      .catch((e: unknown) => {
+        if (stopped === null || !(e instanceof PartitionError)) throw e;
+        printError(`partition: interrupted while ${problemPath} was read, nothing was written`);
+        process.exit(stopped);
+      })
+      .finally(() => {
+        release();
+        progress.done();
+      });
     const solutionPath =
       args.out ?? `${basename(problemPath).replace(/(\.json)?(\.gz)?$/, '')}.solution.json`;
     if (result.feasible) writeFileAtomic(solutionPath, `[${result.solution.join(', ')}]\n`);

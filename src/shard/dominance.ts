@@ -14,11 +14,12 @@ const WORK_LIMIT = 3e8;
 /** Combinations of the neighbours' strategies that are tried before all are compared. */
 const PROBES = 12;
 
-/** Applies each rule once to every node. @returns whether anything changed */
-export function reduceNodes(graph: ReductionGraph, rows: MemoryRows): boolean {
+/** Applies each rule once to every node until time is up. @returns whether anything changed */
+export function reduceNodes(graph: ReductionGraph, rows: MemoryRows, isOver: () => boolean): boolean {
   let changed = false;
   const budget = { left: WORK_LIMIT };
-  for (let i = 0; i < graph.nodeCount && !graph.infeasible; i++) {
+  const goesOn = (): boolean => !graph.infeasible && !isOver();
+  for (let i = 0; i < graph.nodeCount && goesOn(); i++) {
     if (graph.alive[i] === 0) continue;
     const segments = rows.segments[i];
     if (graph.size(i) > 1 && graph.touched[i] === 1 && !isStale(graph, i, segments)) {
@@ -26,8 +27,8 @@ export function reduceNodes(graph: ReductionGraph, rows: MemoryRows): boolean {
       changed = dropStrategies(graph, i, rows, budget) || changed;
     }
   }
-  for (let i = 0; i < graph.nodeCount && !graph.infeasible; i++) {
-    propagateEdges(graph);
+  for (let i = 0; i < graph.nodeCount && goesOn(); i++) {
+    propagateEdges(graph, isOver);
     if (graph.alive[i] === 0) continue;
     if (graph.size(i) === 1 || isStale(graph, i, rows.segments[i])) continue;
     const { size: degree } = graph.edges[i];

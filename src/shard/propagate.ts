@@ -5,12 +5,12 @@
 import type { Edge, ReductionGraph } from './reductionGraph.js';
 import { LARGEST_TABLE } from './reductionGraph.js';
 
-/** Looks at every waiting edge until none waits. */
-export function propagateEdges(graph: ReductionGraph): void {
+/** Looks at every waiting edge until none waits; when time is up, only at those that nodes without a choice must lose. */
+export function propagateEdges(graph: ReductionGraph, isOver: () => boolean): void {
   while (graph.waiting.length > 0 && !graph.infeasible) {
     const edge = graph.waiting.pop()!;
     edge.waiting = false;
-    if (!edge.alive) continue;
+    if (!edge.alive || (graph.size(edge.a) > 1 && graph.size(edge.b) > 1 && isOver())) continue;
     if (dropPartnerless(graph, edge)) continue;
     if (dissolve(graph, edge)) continue;
     foldFollower(graph, edge);

@@ -18,11 +18,20 @@ const MOST_ROUNDS = 30;
 /** Power of two. */
 const SMALLEST_FORBIDDEN = 36;
 
-export function reduceInstance(instance: ShardInstance): Reduction {
+/** @param isOver whether time is up: what is reduced by then is the core */
+export function reduceInstance(instance: ShardInstance, isOver = (): boolean => false): Reduction {
   const graph = new ReductionGraph(instance);
-  let rows = reducedRound(graph, instance.usageLimit);
-  for (let round = 1; round < MOST_ROUNDS && !failed(graph, rows) && reduceNodes(graph, rows); round++)
-    rows = reducedRound(graph, instance.usageLimit);
+  const round = (): MemoryRows => {
+    propagateEdges(graph, isOver);
+    return memoryRows(graph, instance.usageLimit);
+  };
+  let rows = round();
+  for (
+    let k = 1;
+    k < MOST_ROUNDS && !failed(graph, rows) && !isOver() && reduceNodes(graph, rows, isOver);
+    k++
+  )
+    rows = round();
   if (failed(graph, rows)) return { core: null, unroll: () => new Int32Array(instance.nodeCount) };
   const variables: number[] = [];
   for (let i = 0; i < graph.nodeCount; i++) if (graph.alive[i] === 1 && graph.size(i) > 1) variables.push(i);
@@ -32,11 +41,6 @@ export function reduceInstance(instance: ShardInstance): Reduction {
     core: coreOf(graph, rows, variables, numberOf),
     unroll: (choice) => graph.unroll((node) => (numberOf[node] < 0 ? 0 : choice[numberOf[node]])),
   };
-}
-
-function reducedRound(graph: ReductionGraph, limit: number): MemoryRows {
-  propagateEdges(graph);
-  return memoryRows(graph, limit);
 }
 
 function failed(graph: ReductionGraph, rows: MemoryRows): boolean {

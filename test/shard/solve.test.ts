@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { BanditChoice, UniformChoice, judgeShard, reduceInstance } from '../../src/shard/index.js';
 import { DualAscent } from '../../src/shard/dual.js';
+import { searchExactly } from '../../src/shard/exact.js';
 import { Random } from '../../src/util/random.js';
 import { bruteForce, randomInstance } from '../support/shardInstances.js';
 import { readProblem, solveInstance } from './support.js';
@@ -46,6 +47,24 @@ describe('solving sharding instances', function () {
       expect(verdict.cost).to.equal(found.cost);
       expect(verdict.feasible).to.equal(true);
       expect(found.bound).to.be.at.most(found.cost);
+    }
+  });
+
+  it('reductions that time cuts short anywhere leave a core with the same optimum', () => {
+    const random = new Random(12);
+    for (let k = 0; k < 60; k++) {
+      const problem = randomInstance(random, { ...TINY, tightness: (k % 5) / 10 });
+      const best = bruteForce(problem);
+      const instance = readProblem(problem);
+      for (const steps of [0, 1, 3, 7, 15, 40]) {
+        let left = steps;
+        const reduction = reduceInstance(instance, () => left-- <= 0);
+        const { core } = reduction;
+        const exact = core === null ? null : searchExactly(core);
+        expect(exact?.cost ?? Infinity, `instance ${k}, ${steps} steps`).to.equal(best);
+        if (best < Infinity)
+          expect(judgeShard(instance, reduction.unroll(exact!.choice)).cost).to.equal(best);
+      }
     }
   });
 
