@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { loadBackend } from '../../src/agent/backend.js';
 import { checkEnvironment } from '../../src/agent/checker.js';
 import {
   NEIGHBOURHOOD_SPEC,
@@ -9,6 +10,7 @@ import {
 import { LearnedChoice } from '../../src/agent/neighbourhoodChoice.js';
 import { NeighbourhoodEpisode, neighbourhoodTask } from '../../src/agent/neighbourhoodEpisode.js';
 import { drawShardInstance } from '../../src/agent/neighbourhoodInstance.js';
+import { trainNeighbourhoods } from '../../src/agent/neighbourhoodTraining.js';
 import type { ShardCore } from '../../src/shard/index.js';
 import { NEIGHBOURHOODS, judgeShard, reduceInstance } from '../../src/shard/index.js';
 import { Random } from '../../src/util/random.js';
@@ -90,6 +92,18 @@ describe('choosing neighbourhoods as a decision process', () => {
       choice.learn(arm, 0, sliceOf(core));
     }
     expect(drawn.size).to.equal(NEIGHBOURHOODS.length);
+  });
+
+  it('learns a policy that the solver takes, the same from the same seed', async function () {
+    this.timeout(120_000);
+    const { tf } = await loadBackend();
+    const tasks = [neighbourhoodTask(core, new Random(2), 3)];
+    const learn = (): ReturnType<typeof trainNeighbourhoods> =>
+      trainNeighbourhoods(tf, tasks, 1, false, new Random(7), () => undefined);
+    const policy = learn();
+    expect(learn()).to.deep.equal(policy);
+    const arm = new LearnedChoice(core, policy, new Random(6), 'here').next(CONTEXT);
+    expect(arm).to.be.within(0, NEIGHBOURHOODS.length - 1);
   });
 
   it('refuses a policy made for something else', () => {
