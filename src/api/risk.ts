@@ -125,11 +125,13 @@ export function checkPriced(
   options: Pick<ProblemOptions, 'cluster' | 'calibration' | 'devices'>,
 ): void {
   if (risk === null || risk.maxCostUsd === null) return;
-  const cluster = clusterOf(options);
-  if (cluster.groups.some((group) => group.pricePerDeviceHourUsd > 0)) return;
-  throw new PartitionError(
+  if (!clusterOf(options).groups.some((group) => group.pricePerDeviceHourUsd > 0)) throw unpriced();
+}
+
+function unpriced(): PartitionError {
+  return new PartitionError(
     'usage',
-    `the cluster ${oneLine(cluster.name, 60)} has no price`,
+    'the cluster has no price',
     '--max-cost',
     'give its devices pricePerDeviceHourUsd in a cluster file',
   );
@@ -165,7 +167,11 @@ export function planRisk(
   return riskOf(subject, request, risk, seed);
 }
 
-/** Many runs of the job. */
+/**
+ * Many runs of the job.
+ *
+ * @throws PartitionError usage when a cost is asked for without a price
+ */
 export function riskOf(
   subject: RiskSubject,
   request: GoodputRequest,
@@ -175,6 +181,7 @@ export function riskOf(
   const { mtbfSec, intervalSec, workSec, expectedFailures } = goodputOf(request, subject);
   const job: RiskJob = { ...request, mtbfSec, intervalSec, workSec, expectedFailures };
   const { usdPerStep, stepTimeSec, hosts, ratios } = subject;
+  if (risk.maxCostUsd !== null && usdPerStep === null) throw unpriced();
   // Spare hosts are paid for as well.
   const usdPerSec =
     usdPerStep === null ? null : (usdPerStep / stepTimeSec) * (1 + request.spareHosts / Math.max(1, hosts));

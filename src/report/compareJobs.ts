@@ -1,6 +1,6 @@
 /** Methods compared by what their best plans take when things fail. */
 import { formatPercent, formatSeconds, formatSpan, formatTable } from '../util/format.js';
-import { formatDays } from './riskTable.js';
+import { formatEnd } from './riskTable.js';
 
 /** The best plan of one method as a job. */
 export interface JobRow {
@@ -36,7 +36,7 @@ export function jobsTable({ steps, mtbfSec, methods }: JobsFacts, objective: str
     formatSeconds(m.stepTimeSec),
     formatPercent(m.goodput ?? 0),
     m.intervalSec === null ? 'none pays' : formatSpan(m.intervalSec),
-    formatDays(m.expectedSec),
+    formatEnd(m.expectedSec),
     String(m.rank),
     String(m.rankByValue),
   ]);

@@ -1,5 +1,5 @@
 /** When a job ends and at what cost, with what probability, as people read it. */
-import { formatPercent, formatTable, formatUsd } from '../util/format.js';
+import { formatPercent, formatSpan, formatTable, formatUsd } from '../util/format.js';
 
 /** A share of simulated runs. */
 export interface Chance {
@@ -45,13 +45,12 @@ export interface RiskFacts {
   readonly uncertain: RiskFigures | null;
 }
 
-const DAY_SEC = 86_400;
 /** A thousand years. */
-const NEVER_SEC = 1000 * 365 * DAY_SEC;
+const NEVER_SEC = 1000 * 365 * 86_400;
 
-/** Days as people read them; a job that practically never ends has none. */
-export function formatDays(timeSec: number | null): string {
-  return timeSec === null || timeSec > NEVER_SEC ? 'never' : `${(timeSec / DAY_SEC).toPrecision(4)} days`;
+/** The time until a job ends; one that practically never does has none. */
+export function formatEnd(timeSec: number | null): string {
+  return timeSec === null || timeSec > NEVER_SEC ? 'never' : formatSpan(timeSec);
 }
 
 /** `86.1% ± 0.3%`. */
@@ -63,7 +62,7 @@ export function formatChance({ probability, standardError }: Chance): string {
 export function riskRows(f: RiskFacts): string[][] {
   const sides = f.uncertain === null ? [f.predicted] : [f.predicted, f.uncertain];
   const end = (timeSec: number | null, date: string | null, usd: number | null): string => {
-    const time = f.start === null ? formatDays(timeSec) : (date ?? 'never');
+    const time = f.start === null ? formatEnd(timeSec) : (date ?? 'never');
     return usd === null || time === 'never' ? time : `${time}, ${formatUsd(usd)}`;
   };
   const asked = (name: string, key: 'inTime' | 'withinCost' | 'both'): string[][] =>

@@ -3,7 +3,7 @@ import { scaleLinear, scaleLog } from 'd3-scale';
 import { line } from 'd3-shape';
 import { formatPercent, formatSpan } from '../../util/format.js';
 import type { GoodputFacts } from '../goodputTable.js';
-import { formatDays, riskNote, riskRows } from '../riskTable.js';
+import { formatEnd, riskNote, riskRows } from '../riskTable.js';
 import type { RiskFacts } from '../riskTable.js';
 import type { BarPart } from './bars.js';
 import { barRows, legend } from './bars.js';
@@ -42,7 +42,7 @@ export function goodputSection(facts: TrainingFacts): Section {
     body: html`
       <p>
         ${g.steps} steps
-        ${g.expectedSec === null ? 'are never done' : `in ${formatDays(g.expectedSec)} expected`}, goodput
+        ${g.expectedSec === null ? 'are never done' : `in ${formatEnd(g.expectedSec)} expected`}, goodput
         ${formatPercent(g.goodput ?? 0)}. ${failures} ${checkpoints} As stated:
         <code>--mtbf ${stated}</code>
       </p>
@@ -80,7 +80,7 @@ function timeParts(g: GoodputFacts, totalSec: number): Markup {
   return html`
     ${figure(
       'Expected time of the job by what it goes into; the table below tells the same',
-      barRows([{ name: 'the job', parts, text: formatDays(totalSec) }]),
+      barRows([{ name: 'the job', parts, text: formatEnd(totalSec) }]),
       '',
     )}
     ${legend(parts)}
@@ -125,21 +125,26 @@ function intervals({ curve, simulated, goodput, isExponential }: TrainingFacts):
         ${tickText(t)}
       </text>`;
   });
-  const yTicks = y.ticks(5).map((t) => {
-    const at = round(y(t));
+  const unitSec = high < 7200 ? 60 : high < 172_800 ? 3600 : 86_400;
+  const inUnits = scaleLinear(
+    y.domain().map((t) => t / unitSec),
+    y.range(),
+  );
+  const yTicks = inUnits.ticks(5).map((t) => {
+    const at = round(inUnits(t));
     return html`<line x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${at}" y2="${at}" /><text
         x="${MARGIN.left - 5}"
         y="${at + 4}"
         text-anchor="end"
       >
-        ${formatSpan(t)}
+        ${inUnits.tickFormat(5)(t)} ${unitSec === 60 ? 'min' : unitSec === 3600 ? 'h' : 'days'}
       </text>`;
   });
   const dots = simulated.map(
     (p) =>
       html`<circle cx="${round(x(p.intervalSec))}" cy="${round(y(p.meanSec))}" r="3.5" fill="var(--t5)">
         <title>
-          every ${formatSpan(p.intervalSec)}: ${formatDays(p.meanSec)} ± ${formatSpan(p.meanErrorSec)}
+          every ${formatSpan(p.intervalSec)}: ${formatEnd(p.meanSec)} ± ${formatSpan(p.meanErrorSec)}
         </title>
       </circle>`,
   );
@@ -148,7 +153,7 @@ function intervals({ curve, simulated, goodput, isExponential }: TrainingFacts):
     best === null || best < first || best > last
       ? null
       : html`<circle cx="${round(x(best))}" cy="${round(y(goodput.expectedSec!))}" r="6" fill="var(--good)">
-          <title>best: every ${formatSpan(best)}, ${formatDays(goodput.expectedSec)}</title>
+          <title>best: every ${formatSpan(best)}, ${formatEnd(goodput.expectedSec)}</title>
         </circle>`;
   const kind = isExponential
     ? ''
