@@ -272,7 +272,8 @@ export class StrategyBook implements CostProvider {
     return clock;
   }
 
-  private sharder(key: ShardKey): Sharder {
+  /** What chooses the shardings at these degrees. */
+  sharder(key: ShardKey): Sharder {
     const unit: ShardKey = { ...key, microbatch: 1 };
     return new Sharder({
       layers: this.layers,

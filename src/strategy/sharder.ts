@@ -12,6 +12,7 @@ import type { Reshard } from './reshard.js';
 import type { RankScale } from './scale.js';
 import { tensorBytes } from './scale.js';
 import type { LayerStrategy } from './solve.js';
+import type { ModelProblem } from './solve.js';
 import { solveModel } from './solve.js';
 
 /**
@@ -173,9 +174,23 @@ export class Sharder {
   }
 
   private solveAnew(alongSequence: boolean, alongFeatures: boolean, secPerByte: number): ShardingPoint {
+    const { repeats, clock, scale } = this.setting;
+    const { gatheredInputs } = clock.stack;
+    const strategies = solveModel(this.problem(alongSequence, alongFeatures, secPerByte));
+    const sum = (value: (strategy: LayerStrategy, c: number) => number): number =>
+      strategies.reduce((total, strategy, c) => total + repeats[c] * value(strategy, c), 0);
+    return {
+      strategies,
+      timeSec: sum(({ costSec }) => costSec),
+      keptBytes: sum((strategy, c) => keptBytes(strategy, this.kept[c], scale, gatheredInputs)),
+    };
+  }
+
+  /** @param secPerByte what a byte kept for the backward pass is worth */
+  problem(alongSequence: boolean, alongFeatures: boolean, secPerByte = 0): ModelProblem {
     const { layers, repeats, crossings, tp, clock, scale, trains, passing } = this.setting;
     const { gatheredInputs } = clock.stack;
-    const strategies = solveModel({
+    return {
       layers,
       repeats,
       crossings,
@@ -193,13 +208,6 @@ export class Sharder {
             ? 0
             : (secPerByte * tensorBytes(layer.tensors[t], scale)) / keptShards(made, read, gatheredInputs),
       },
-    });
-    const sum = (value: (strategy: LayerStrategy, c: number) => number): number =>
-      strategies.reduce((total, strategy, c) => total + repeats[c] * value(strategy, c), 0);
-    return {
-      strategies,
-      timeSec: sum(({ costSec }) => costSec),
-      keptBytes: sum((strategy, c) => keptBytes(strategy, this.kept[c], scale, gatheredInputs)),
     };
   }
 }

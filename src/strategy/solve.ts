@@ -8,6 +8,7 @@
  *                                                               tensor --(leave, enter)-- crossing
  */
 import { ShardProblemBuilder } from '../shard/index.js';
+import type { ShardProblem } from '../shard/index.js';
 import { invariant } from '../util/errors.js';
 import type { Crossings } from './crossings.js';
 import type { Layer, LayerTensor } from './layer.js';
@@ -96,8 +97,24 @@ const READ_WEIGHT = 1 + 1e-9;
 /** Of what passes on and is not split. */
 const WHOLE: CrossingNode = { node: -1, specs: [REPLICATED] };
 
+/** The problem of all layers as the sharding solver takes it. */
+export interface ModelSharding {
+  readonly shard: ShardProblem;
+  /** Node of each class's blocks; the choices of one are its options. */
+  readonly blockNodes: readonly (readonly number[])[];
+  /** What a choice per node means: the strategy of every class. */
+  readonly strategies: (choice: ArrayLike<number>) => LayerStrategy[];
+}
+
 /** Splits all layers; the strategy of every class. */
 export function solveModel(problem: ModelProblem): LayerStrategy[] {
+  const { shard, strategies } = modelSharding(problem);
+  const solution = solveProblem(shard);
+  invariant(solution !== null, 'a model has no legal sharding, not even replication');
+  return strategies(solution.choice);
+}
+
+export function modelSharding(problem: ModelProblem): ModelSharding {
   const { layers, repeats, crossings, options, prices } = problem;
   const builder = new ShardProblemBuilder();
   const specsOf = crossingSpecs(problem);
@@ -171,19 +188,22 @@ export function solveModel(problem: ModelProblem): LayerStrategy[] {
     });
     tensorNodes.push(tensors);
   });
-  const solution = solveProblem(builder.build());
-  invariant(solution !== null, 'a model has no legal sharding, not even replication');
-  const { choice } = solution;
-  const between = crossingNodes.map(({ node, specs }) => specs[node < 0 ? 0 : choice[node]]);
-  return layers.map((layer, c) =>
-    readStrategy(
-      problem,
-      c,
-      layer.blocks.map((_, b) => options[c][b][choice[blockNodes[c][b]]]),
-      tensorNodes[c].map((place) => (place === null ? null : place.states[choice[place.node]])),
-      between,
-    ),
-  );
+  return {
+    shard: builder.build(),
+    blockNodes,
+    strategies: (choice) => {
+      const between = crossingNodes.map(({ node, specs }) => specs[node < 0 ? 0 : choice[node]]);
+      return layers.map((layer, c) =>
+        readStrategy(
+          problem,
+          c,
+          layer.blocks.map((_, b) => options[c][b][choice[blockNodes[c][b]]]),
+          tensorNodes[c].map((place) => (place === null ? null : place.states[choice[place.node]])),
+          between,
+        ),
+      );
+    },
+  };
 }
 
 function matrixOf<A, B>(
