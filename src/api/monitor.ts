@@ -16,6 +16,7 @@ import type { WatchOptions } from '../validation/monitor/watch.js';
 import { PartitionError } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
 import {
+  checkSilence,
   finish,
   openEndpoint,
   openFile,
@@ -81,6 +82,7 @@ export interface MonitorSummary {
   readonly twice: number;
   readonly restarts: number;
   readonly clockJumps: number;
+  readonly pauses: number;
   readonly gaps: number;
   readonly otherLines: number;
   readonly turnedAway: number;
@@ -124,9 +126,12 @@ export async function monitorJob(request: MonitorRequest, hooks: MonitorHooks): 
       summaryOf(request, session, files, job.endpoints, input, job.journal);
     let saved = hooks.now();
     let shown = -Infinity;
+    const grown: number[] = [];
     const tick = (busy: boolean): void => {
       const now = hooks.now();
       if (now - saved >= SAVE_SEC) {
+        // What depends on the clock is not found again after a crash: it is saved at once.
+        if (!request.once) checkSilence(files, session, now, grown);
         save(session, files);
         saved = hooks.now();
       }
@@ -234,6 +239,7 @@ function summaryOf(
     twice: watch.counts.twice,
     restarts: watch.counts.restarts,
     clockJumps: watch.counts.clockJumps,
+    pauses: watch.counts.pauses,
     gaps: files.reduce((sum, { tail }) => sum + tail.gaps, 0),
     otherLines: session.others,
     turnedAway: Object.values(session.faults).reduce((a, b) => a + b, 0),

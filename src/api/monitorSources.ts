@@ -1,6 +1,7 @@
 /** Where a monitor's records come from: files that are followed, a pipe, Prometheus endpoints. */
 import { existsSync } from 'node:fs';
-import { PartitionError } from '../util/errors.js';
+import { PartitionError, oneLine } from '../util/errors.js';
+import { formatSeconds } from '../util/format.js';
 import { fetchExposition } from '../validation/monitor/endpoint.js';
 import { readExposition } from '../validation/monitor/exposition.js';
 import type { MonitorSession } from '../validation/monitor/session.js';
@@ -16,6 +17,15 @@ export interface FileSource {
   lines: number;
   /** Overlong lines that were told. */
   overlong: number;
+  readonly silence: Silence;
+}
+
+/** When a source gave something, and what is usual of it. */
+export interface Silence {
+  lastSec: number;
+  /** Steps between its last two records. */
+  stride: number;
+  isTold: boolean;
 }
 
 export interface Endpoint {
@@ -25,15 +35,19 @@ export interface Endpoint {
   readings: number;
   fault: string | null;
   /** What has come and was not taken yet. */
-  arrived: string | null;
+  arrived: Awaited<ReturnType<typeof fetchExposition>> | null;
   busy: boolean;
+  /** Readings in a row that gave nothing. */
+  failures: number;
+  isTold: boolean;
 }
 
 export function openFile(path: string, session: MonitorSession, once: boolean): FileSource {
   const position = session.positions[path] ?? null;
   // Only who follows waits for a log that is not there yet.
   if (once && !existsSync(path)) throw new PartitionError('input', 'no such file', path, 'check the path');
-  return { name: path, tail: new FileTail(path, position), step: -1, lines: 0, overlong: 0 };
+  const silence = { lastSec: NaN, stride: 1, isTold: false };
+  return { name: path, tail: new FileTail(path, position), step: -1, lines: 0, overlong: 0, silence };
 }
 
 export function openEndpoint(url: string): Endpoint {
@@ -48,7 +62,17 @@ export function openEndpoint(url: string): Endpoint {
       'for example http://localhost:9400/metrics',
     );
   }
-  return { url, host, due: -Infinity, readings: 0, fault: null, arrived: null, busy: false };
+  return {
+    url,
+    host,
+    due: -Infinity,
+    readings: 0,
+    fault: null,
+    arrived: null,
+    busy: false,
+    failures: 0,
+    isTold: false,
+  };
 }
 
 /** Lines of all files, the file that is furthest behind first, so that steps come together. */
@@ -77,7 +101,10 @@ export function takeFiles(files: readonly FileSource[], session: MonitorSession)
 function takeLine(file: FileSource, text: string, session: MonitorSession): void {
   const step = session.line(text, file.name, file.tail.lineNumber);
   // A file whose job went back is behind again.
-  if (step >= 0) file.step = step;
+  if (step >= 0) {
+    if (step > file.step && file.step >= 0) file.silence.stride = step - file.step;
+    file.step = step;
+  }
   file.tail.take();
   file.lines++;
 }
@@ -159,28 +186,83 @@ export function takeScrapes(
 ): number {
   let taken = 0;
   for (const endpoint of endpoints) {
-    if (endpoint.arrived !== null) {
-      const { samples, rejected } = readExposition(endpoint.arrived, endpoint.host);
-      endpoint.arrived = null;
-      for (let i = 0; i < rejected; i++) session.turnAway('out of range', endpoint.url, 'a counter');
-      endpoint.fault = samples.length === 0 ? 'names no device that we know the counters of' : null;
-      endpoint.readings += samples.length;
-      session.acceptLines(
-        samples.map((sample) => JSON.stringify(sample)),
-        endpoint.url,
-        endpoint.readings,
-      );
-      taken += samples.length;
-    }
+    const answer = endpoint.arrived;
+    endpoint.arrived = null;
+    if (answer !== null && 'fault' in answer) noteReading(endpoint, answer.fault, session);
+    else if (answer !== null) taken += takeAnswer(endpoint, answer.text, session);
     const again = !request.once || endpoint.due === -Infinity;
     if (endpoint.busy || !again || now() < endpoint.due) continue;
     endpoint.due = now() + request.intervalSec;
     endpoint.busy = true;
-    void fetchExposition(endpoint.url, { timeoutSec: request.timeoutSec }).then((answer) => {
+    void fetchExposition(endpoint.url, { timeoutSec: request.timeoutSec }).then((arrived) => {
       endpoint.busy = false;
-      if ('text' in answer) endpoint.arrived = answer.text;
-      else endpoint.fault = answer.fault;
+      endpoint.arrived = arrived;
     });
   }
   return taken;
+}
+
+function takeAnswer(endpoint: Endpoint, text: string, session: MonitorSession): number {
+  const { samples, rejected, fault } = readExposition(text, endpoint.host);
+  for (const { fault: of, text: value } of rejected) session.turnAway(of, endpoint.url, value);
+  endpoint.readings += samples.length;
+  session.acceptLines(
+    samples.map((sample) => JSON.stringify(sample)),
+    endpoint.url,
+    endpoint.readings,
+  );
+  noteReading(endpoint, fault, session);
+  return samples.length;
+}
+
+/** One failure is nothing; so many in a row are told. */
+const FAILED_READINGS = 3;
+
+function noteReading(endpoint: Endpoint, fault: string | null, session: MonitorSession): void {
+  endpoint.fault = fault;
+  endpoint.failures = fault === null ? 0 : endpoint.failures + 1;
+  const place = { scope: 'source', source: endpoint.url, what: 'reports' } as const;
+  if (fault === null && endpoint.isTold) session.report({ kind: 'back', ...place });
+  else if (endpoint.failures === FAILED_READINGS)
+    session.report({
+      kind: 'silent',
+      ...place,
+      message: `${oneLine(endpoint.url, 120)} gave nothing ${FAILED_READINGS} times in a row: ${fault}`,
+    });
+  endpoint.isTold = endpoint.failures >= FAILED_READINGS;
+}
+
+/** A log is missed after so many of the intervals at which it usually grows, but not before so many seconds. */
+const MISSED_INTERVALS = 10;
+const LEAST_SILENCE_SEC = 60;
+
+/**
+ * Tells logs that have stopped to grow, and those that grow again.
+ *
+ * @param nowSec monotonic
+ * @param before lines of every file at the last call; filled by this one
+ */
+export function checkSilence(
+  files: readonly FileSource[],
+  session: MonitorSession,
+  nowSec: number,
+  before: number[],
+): void {
+  files.forEach((file, i) => {
+    const { silence } = file;
+    const place = { scope: 'source', source: file.name, what: 'reports' } as const;
+    if (file.lines !== before[i] || Number.isNaN(silence.lastSec)) {
+      if (silence.isTold) session.report({ kind: 'back', ...place });
+      silence.isTold = false;
+      silence.lastSec = nowSec;
+      before[i] = file.lines;
+      return;
+    }
+    const usualSec = (session.watch.usualStepSec || 0) * silence.stride;
+    const quietSec = nowSec - silence.lastSec;
+    if (silence.isTold || quietSec < Math.max(LEAST_SILENCE_SEC, MISSED_INTERVALS * usualSec)) return;
+    silence.isTold = true;
+    const message = `${oneLine(file.name, 120)} has not grown for ${formatSeconds(quietSec)}`;
+    session.report({ kind: 'silent', ...place, message });
+  });
 }

@@ -8,11 +8,8 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fetchExposition } from '../../src/validation/monitor/endpoint.js';
 import { readExposition } from '../../src/validation/monitor/exposition.js';
 import { HostNames } from '../../src/validation/monitor/layout.js';
 import { LineReader } from '../../src/validation/monitor/lines.js';
@@ -136,36 +133,35 @@ describe('a Prometheus endpoint', () => {
       'DCGM_FI_DEV_FB_USED{gpu="1",UUID="GPU-b",Hostname="n1"} 1024',
       'something_else 3',
     ].join('\n');
-    expect(readExposition(text, 'x')).to.deep.equal({
-      samples: [{ host: 'n1', powerWatt: 1100.5, utilisation: 0.4, memoryBytes: 2 ** 30 }],
-      rejected: 2,
-    });
-    expect(readExposition('<html>no</html>', 'x').samples).to.deep.equal([]);
+    const { samples, rejected, fault } = readExposition(text, 'x');
+    expect(samples).to.deep.equal([
+      { host: 'n1', powerWatt: 1100.5, utilisation: 0.4, memoryBytes: 2 ** 30 },
+    ]);
+    expect(rejected).to.deep.equal([
+      { fault: 'not a number', text: 'DCGM_FI_DEV_POWER_USAGE of GPU-c: NaN' },
+      { fault: 'negative', text: 'DCGM_FI_DEV_FB_USED of GPU-a: -5' },
+    ]);
+    expect(fault).to.equal(null);
+    for (const junk of [
+      '<html>no</html>',
+      '{"error": "none"}',
+      '\u0000\u0001',
+      'DCGM_FI_DEV_POWER_USAGE{gpu="0" 5',
+    ])
+      expect(readExposition(junk, 'x').fault).to.match(/^is no Prometheus exposition$|^names no device/);
   });
 
-  it('that hangs, never ends, fails or is not there is named and left', async () => {
-    const server = createServer((request, response) => {
-      if (request.url === '/hang') return;
-      if (request.url === '/fail') {
-        response.writeHead(500).end();
-        return;
-      }
-      const timer = setInterval(() => response.write('x'.repeat(10_000)), 1);
-      response.on('close', () => clearInterval(timer));
+  for (const [value, fault] of [
+    ['+Inf', 'not a number'],
+    ['1e308', 'out of range'],
+    ['-0.5', 'negative'],
+    ['seven', 'not a number'],
+  ] as const)
+    it(`a counter of ${value} is left out (${fault}), and the others count`, () => {
+      const counter = 'DCGM_FI_DEV_POWER_USAGE';
+      const text = `${counter}{gpu="0",Hostname="n1"} ${value}\n${counter}{gpu="1",Hostname="n1"} 7\n`;
+      const { samples, rejected } = readExposition(text, 'x');
+      expect(samples).to.deep.equal([{ host: 'n1', powerWatt: 7 }]);
+      expect(rejected).to.deep.equal([{ fault, text: `${counter} of 0: ${value}` }]);
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const limits = { timeoutSec: 0.3, largestBytes: 50_000 };
-    try {
-      expect(await fetchExposition(`${url}/hang`, limits)).to.deep.equal({ fault: 'said nothing for 0.3 s' });
-      expect(await fetchExposition(`${url}/fail`, limits)).to.deep.equal({ fault: 'answered 500' });
-      const endless = await fetchExposition(`${url}/endless`, { ...limits, timeoutSec: 5 });
-      expect(endless).to.deep.equal({ fault: 'sent more than 50000 bytes' });
-    } finally {
-      server.closeAllConnections();
-      server.close();
-    }
-    const gone = (await fetchExposition(url, limits)) as { fault: string };
-    expect(gone.fault).to.match(/ECONNREFUSED|SOCKET/);
-  });
 });

@@ -3,7 +3,8 @@
  * etc/dcp-metrics-included.csv of NVIDIA/dcgm-exporter). One sample a device; a value that cannot be true is left out.
  */
 import parsePrometheus from 'parse-prometheus-text-format';
-import type { MonitorRecord } from './record.js';
+import { oneLine } from '../../util/errors.js';
+import type { Fault, MonitorRecord } from './record.js';
 
 interface Counter {
   readonly field: 'powerWatt' | 'utilisation' | 'memoryBytes';
@@ -25,7 +26,9 @@ const COUNTERS: Readonly<Record<string, Counter>> = {
 export interface Scrape {
   readonly samples: readonly MonitorRecord[];
   /** Values of known counters that cannot be true, or that no device is named for. */
-  readonly rejected: number;
+  readonly rejected: readonly { readonly fault: Fault; readonly text: string }[];
+  /** Why nothing can be read; null when something can. */
+  readonly fault: string | null;
 }
 
 /**
@@ -39,15 +42,18 @@ export function readExposition(text: string, defaultHost: string): Scrape {
     string,
     { values: Record<string, number>; ranks: Record<string, number>; host: string }
   >();
-  let rejected = 0;
-  for (const family of parsePrometheus(text)) {
+  const rejected: { fault: Fault; text: string }[] = [];
+  const families = familiesOf(text);
+  if (families === null) return { samples: [], rejected, fault: 'is no Prometheus exposition' };
+  for (const family of families) {
     const counter = Object.hasOwn(COUNTERS, family.name) ? COUNTERS[family.name] : undefined;
     if (counter === undefined) continue;
     for (const { value, labels } of family.metrics) {
       const number = value === undefined || value.trim() === '' ? NaN : Number(value) * counter.scale;
       const device = labels?.['UUID'] ?? labels?.['gpu'];
-      if (!(number >= 0 && number <= counter.most) || device === undefined) {
-        rejected++;
+      const fault = faultOfValue(number, counter.most) ?? (device === undefined ? 'no record' : null);
+      if (fault !== null) {
+        rejected.push({ fault, text: oneLine(`${family.name} of ${device ?? 'no device'}: ${value}`, 100) });
         continue;
       }
       const host = labels?.['Hostname'] || defaultHost;
@@ -59,7 +65,26 @@ export function readExposition(text: string, defaultHost: string): Scrape {
       entry.values[counter.field] = number;
     }
   }
-  return { samples: perHost([...devices.values()]), rejected };
+  const samples = perHost([...devices.values()]);
+  return {
+    samples,
+    rejected,
+    fault: samples.length === 0 ? 'names no device that we know the counters of' : null,
+  };
+}
+
+function familiesOf(text: string): ReturnType<typeof parsePrometheus> | null {
+  try {
+    return parsePrometheus(text);
+  } catch {
+    return null;
+  }
+}
+
+function faultOfValue(number: number, most: number): Fault | null {
+  if (Number.isNaN(number)) return 'not a number';
+  if (number < 0) return 'negative';
+  return number <= most ? null : 'out of range';
 }
 
 /** One sample a host: devices' power added up, utilisation averaged, the fullest memory. */

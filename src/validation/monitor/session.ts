@@ -1,6 +1,6 @@
 /** A watch with its state: lines in, findings out, counts of what was turned away; goes on where an earlier one stopped. */
 import { PartitionError, oneLine } from '../../util/errors.js';
-import type { Finding } from './finding.js';
+import type { Finding, Found } from './finding.js';
 import type { Journal } from './journal.js';
 import type { JobLayout } from './layout.js';
 import { HostNames } from './layout.js';
@@ -118,6 +118,12 @@ export class MonitorSession {
   finish(): void {
     this.reader.finish((record) => this.take(record, 'end', 'timers'));
     this.watch.finish();
+  }
+
+  /** A finding from outside of the records: a source that gives none. */
+  report(found: Omit<Found, 'step'>): void {
+    const { window, incidents } = this.watch;
+    incidents.report({ ...found, step: Math.max(0, window.newestStep) } as Found, window.closedSteps);
   }
 
   turnAway(fault: Fault, where: string, text: string): void {

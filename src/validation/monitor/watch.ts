@@ -238,7 +238,7 @@ export class Watch {
   }
 
   /** Mean step time so far; NaN before the first. */
-  private get usualStepSec(): number {
+  get usualStepSec(): number {
     return this.times.sumSec / this.times.count;
   }
 
