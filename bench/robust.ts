@@ -1,11 +1,24 @@
 /**
  * Robust objectives, measured.
  *
- *     npx tsx bench/robust.ts noise    how uncertain each cost term is, from what is left of the errors on measured runs
+ *     npx tsx bench/robust.ts noise                        how uncertain each cost term is, from errors on measured runs
+ *     npx tsx bench/robust.ts cost [instance ...]          what a robust price costs, in nominal ones
+ *     npx tsx bench/robust.ts cases [terms] [instance ...] the robust plan against the nominal one, on fresh draws
+ *
+ * Instances of the suite; terms as of `--robust` (default 10%).
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createEstimate } from '../src/simulate/estimate.js';
+import { describeDegrees } from '../src/parallel/degrees.js';
+import { copyCandidate, equalCandidates } from '../src/plan/candidate.js';
+import type { Candidate } from '../src/plan/types.js';
+import { SUITE_GRAPHS, loadSuite, suiteProblem } from '../src/api/suite.js';
+import { defaultNoise, freshTimes, parseRobust, robustSimulator } from '../src/api/robust.js';
+import { solverByName } from '../src/portfolio/index.js';
+import { createEstimate, createSimulator } from '../src/simulate/estimate.js';
+import type { Estimate, PlanProblem, Simulator } from '../src/simulate/types.js';
+import { Random } from '../src/util/random.js';
+import { formatSeconds } from '../src/util/format.js';
 import { RobustSimulator } from '../src/simulate/robust.js';
 import type { RobustNoise } from '../src/simulate/robustDraws.js';
 import { dataPath } from '../src/util/files.js';
@@ -15,6 +28,9 @@ import { outcomeOf } from '../src/validation/outcome.js';
 import { Predictor } from '../src/validation/predict.js';
 import type { Prepared } from '../src/validation/predict.js';
 import { groupOf, readRows } from '../src/validation/row.js';
+
+const COST_INSTANCES = ['gpt2-xl-64', 'gpt3-175b-1024', 'llama3-405b-16384'];
+const CASE_INSTANCES = ['gpt2-xl-64', 'gpt3-175b-1024', 'megatron-1t-3072'];
 
 const TERMS = ['compute', 'memory', 'host', 'domain', 'network'] as const;
 const STILL: RobustNoise = { device: 0, compute: 0, memory: 0, host: 0, domain: 0, network: 0 };
@@ -123,7 +139,113 @@ function noise(): void {
   });
 }
 
+/** Simulator that notes what it is asked for. */
+class Noted implements Simulator {
+  readonly asked: Candidate[] = [];
+  constructor(private readonly inner: Simulator) {}
+  get problem(): PlanProblem {
+    return this.inner.problem;
+  }
+  get evaluations(): number {
+    return this.inner.evaluations;
+  }
+  estimate(c: Candidate, out: Estimate): Estimate {
+    if (this.asked.length < MOST_NOTED) this.asked.push(copyCandidate(c));
+    return this.inner.estimate(c, out);
+  }
+}
+const MOST_NOTED = 400;
+
+function problemNamed(name: string): PlanProblem {
+  const instance = loadSuite().find((i) => i.name === name);
+  if (instance === undefined) throw new Error(`no instance ${name}`);
+  return suiteProblem(instance, SUITE_GRAPHS).problem;
+}
+
+async function search(
+  simulator: Simulator,
+  evaluations: number,
+  method: string,
+  start?: Candidate,
+): Promise<Candidate> {
+  const { best } = await solverByName(method).solve({
+    problem: simulator.problem,
+    simulator,
+    budget: { maxEvaluations: evaluations, maxSec: Infinity },
+    clock: () => performance.now() / 1000,
+    random: new Random(1),
+    ...(start === undefined ? {} : { start }),
+  });
+  if (best === null) throw new Error('nothing fits');
+  return best;
+}
+
+/** Microseconds of a price, the least of a few rounds over the plans that a search asked for. */
+function costUs(simulator: Simulator, plans: readonly Candidate[]): number {
+  const out = createEstimate();
+  let least = Infinity;
+  for (let round = 0; round < 7; round++) {
+    const start = performance.now();
+    for (const c of plans) simulator.estimate(c, out);
+    least = Math.min(least, (1000 * (performance.now() - start)) / plans.length);
+  }
+  return least;
+}
+
+async function cost(names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const problem = problemNamed(name);
+    const nominal = new Noted(createSimulator(problem));
+    await search(nominal, MOST_NOTED, 'anneal');
+    const own = costUs(createSimulator(problem), nominal.asked);
+    const cells = [64, 256].map((draws) => {
+      const simulator = new RobustSimulator(problem, { share: 0.1, draws, seed: 1, noise: defaultNoise() });
+      const us = costUs(simulator, nominal.asked);
+      return `${draws} draws ${us.toFixed(0)} us = ${(us / own).toFixed(1)} nominal (draws / 4 = ${draws / 4})`;
+    });
+    console.log(`${name}: nominal ${own.toFixed(1)} us; ${cells.join('; ')}`);
+  }
+}
+
+const SEEDS = [1, 2, 3];
+
+async function cases(terms: string, names: readonly string[]): Promise<void> {
+  const robust = parseRobust(terms);
+  const evaluations = Number(process.env['EVALUATIONS'] ?? 1500);
+  const method = process.env['METHOD'] ?? 'exhaustive';
+  for (const name of names) {
+    const problem = problemNamed(name);
+    const nominalBest = await search(createSimulator(problem), evaluations, method);
+    const { simulator } = robustSimulator(problem, robust, 0);
+    const robustBest = await search(simulator, evaluations, method);
+    const step = (c: Candidate): number =>
+      createSimulator(problem, true).estimate(c, createEstimate()).stepTimeSec;
+    console.log(`${name}: ${terms}, ${method}, ${evaluations} evaluations`);
+    const fresh = SEEDS.map((seed) =>
+      [nominalBest, robustBest].map((c) => freshTimes(problem, c, robust, seed, 1024).stepTimeSec),
+    );
+    for (const [k, label, c] of [
+      [0, 'nominal', nominalBest],
+      [1, 'robust', robustBest],
+    ] as const)
+      console.log(
+        `  ${label.padEnd(8)} ${describeDegrees(c)} zero=${c.zeroStage} mb=${c.microbatch} ${c.schedule}: nominal ${formatSeconds(step(c))}, quantile on 3 x 1024 fresh draws ${fresh.map((f) => formatSeconds(f[k])).join(', ')}`,
+      );
+    const gains = fresh.map(([a, b]) => (100 * (1 - b / a)).toFixed(2));
+    console.log(
+      `  robust is better by ${gains.join(', ')} %; ${equalCandidates(nominalBest, robustBest) ? 'the same plan' : 'another plan'}`,
+    );
+  }
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const what = process.argv[2] ?? 'noise';
+  const rest = process.argv.slice(3);
   if (what === 'noise') noise();
+  else if (what === 'cost') await cost(rest.length > 0 ? rest : COST_INSTANCES);
+  else if (what === 'cases') {
+    const isTerms = rest[0]?.includes('%') === true;
+    const names = isTerms ? rest.slice(1) : rest;
+    await cases(isTerms ? rest[0] : '10%', names.length > 0 ? names : CASE_INSTANCES);
+  } else throw new Error(`expected noise, cost or cases, found ${what}`);
 }

@@ -18,7 +18,7 @@ import { scattersEveryMicrobatch } from './dataTraffic.js';
 import { Estimator } from './estimate.js';
 import type { StageLoad } from './load.js';
 import { KernelMixes, RANK_COLUMNS, STAGE_COLUMNS, columns, outermost, reach } from './robustColumns.js';
-import { RobustDraws } from './robustDraws.js';
+import { RobustDraws, between, boundShareOf, sortBy } from './robustDraws.js';
 import type { RobustSpec, SlowReplicas } from './robustDraws.js';
 import type { Estimate, PlanProblem, Simulator } from './types.js';
 
@@ -31,10 +31,12 @@ export interface RobustTimes {
   readonly draws: Float64Array;
 }
 
-/** Draws on each side of the quantile that are timed in full. */
-const REACH = 4;
-/** Relative spread of full times over sums from which all draws are timed in full. */
-const ROUGH = 0.03;
+/** Once so many draws had to be timed in full, all are. */
+const MOST_TIMED = 16;
+/** The sum is no guide where it misses the nominal step by this share: then all draws are timed in full. */
+const MOST_MISSED = 0.15;
+/** What a few ratios of full times to sums spread, times this, all of them are taken to. */
+const SPREAD = 1.5;
 
 export class RobustSimulator implements Simulator {
   /** What the objective is at least of a nominal bound; see `boundShareOf`. */
@@ -45,6 +47,9 @@ export class RobustSimulator implements Simulator {
   private readonly mixes: KernelMixes;
   private readonly timesSec: Float64Array;
   private readonly sorted: Float64Array;
+  private readonly roughTimeSec: Float64Array;
+  /** Draws by rough time; much the same for all candidates. */
+  private readonly order: Int32Array;
   private stages = columns(STAGE_COLUMNS, 32);
   private ranks = columns(RANK_COLUMNS, 16);
   /** Per rank, in the draw at hand: seconds of a microbatch that its slowest device stretches, and others. */
@@ -81,6 +86,8 @@ export class RobustSimulator implements Simulator {
     this.problem = { ...problem, objective: { ...problem.objective, boundShare: this.boundShare } };
     this.timesSec = new Float64Array(spec.draws);
     this.sorted = new Float64Array(spec.draws);
+    this.roughTimeSec = new Float64Array(spec.draws);
+    this.order = Int32Array.from({ length: spec.draws }, (_, w) => w);
     this.slowRow = new Int32Array(spec.draws);
   }
 
@@ -122,37 +129,52 @@ export class RobustSimulator implements Simulator {
   }
 
   /**
-   * The quantile asked for. Draws are put in order by a sum (`roughSec`); only those next to the quantile are timed in full,
-   * the others count as slower or faster.
+   * The quantile asked for. Draws are put in order by a sum (`roughSec`), and those next to the quantile timed in full, as
+   * many as it takes: full times over sums vary little from draw to draw, so that a draw further off than they vary cannot
+   * change sides. Where they vary much (transfers set the pace, say) all draws are timed.
    */
   private quantileSec(c: Candidate, estimate: Estimate): number {
-    const { timesSec, sorted } = this;
-    const count = timesSec.length;
+    const { roughTimeSec, order } = this;
+    const count = order.length;
     this.takeApart(c, estimate);
-    for (let w = 0; w < count; w++) timesSec[w] = this.roughSec(w);
-    sorted.set(timesSec);
-    sorted.sort();
+    for (let w = 0; w < count; w++) roughTimeSec[w] = this.roughSec(w);
+    if (Math.abs(this.nominalRoughSec() / estimate.stepTimeSec - 1) > MOST_MISSED) return this.timeAll(c);
+    sortBy(order, roughTimeSec);
     const at = (count - 1) * (1 - this.spec.share);
-    const least = sorted[Math.max(0, Math.floor(at) - REACH)];
-    const most = sorted[Math.min(count - 1, Math.ceil(at) + REACH)];
-    let faster = 0;
-    let near = 0;
+    // Timed are ranks [from, to) of the order by sums.
+    let from = Math.floor(at);
+    let to = from;
     let leastRatio = Infinity;
     let mostRatio = 0;
-    for (let w = 0; w < count; w++) {
-      const rough = timesSec[w];
-      if (rough < least) faster++;
-      if (rough < least || rough > most) continue;
-      const sec = this.timeDraw(c, w);
-      sorted[near++] = sec;
-      if (sec < leastRatio * rough) leastRatio = sec / rough;
-      if (sec > mostRatio * rough) mostRatio = sec / rough;
+    for (let first = Math.max(0, from - 1), last = Math.min(count, Math.ceil(at) + 2); ;) {
+      if (to - from === 0) from = to = first;
+      for (let rank = from - 1; rank >= first; rank--) this.timeRank(c, rank);
+      for (let rank = to; rank < last; rank++) this.timeRank(c, rank);
+      from = first;
+      to = last;
+      if (to - from > MOST_TIMED) return this.timeAll(c);
+      const { sorted, timesSec } = this;
+      const timed = sorted.subarray(0, to - from);
+      for (let rank = from; rank < to; rank++) {
+        const sec = timesSec[order[rank]];
+        const ratio = sec / roughTimeSec[order[rank]];
+        timed[rank - from] = sec;
+        if (ratio < leastRatio) leastRatio = ratio;
+        if (ratio > mostRatio) mostRatio = ratio;
+      }
+      timed.sort();
+      const slack = 1 + SPREAD * (mostRatio - leastRatio);
+      const below = timed[Math.floor(at) - from];
+      const above = timed[Math.min(timed.length - 1, Math.ceil(at) - from)];
+      if (from > 0 && roughTimeSec[order[from - 1]] * mostRatio * slack > below) first = from - 1;
+      if (to < count && roughTimeSec[order[to]] * leastRatio < above * slack) last = to + 1;
+      if (first === from && last === to) return between(timed, at - from);
     }
-    // Where the sum is no guide (transfers set the pace, say) nothing is left to it.
-    if (mostRatio > leastRatio * (1 + ROUGH)) return this.timeAll(c);
-    const timed = sorted.subarray(0, near);
-    timed.sort();
-    return between(timed, at - faster);
+  }
+
+  private timeRank(c: Candidate, rank: number): void {
+    const w = this.order[rank];
+    this.timesSec[w] = this.timeDraw(c, w);
   }
 
   /** Nominal columns of the candidate that `nominal` was filled with. */
@@ -272,6 +294,23 @@ export class RobustSimulator implements Simulator {
     return best + ends;
   }
 
+  /** What `roughSec` comes to where all is as described. */
+  private nominalRoughSec(): number {
+    const { load, ranks } = this;
+    const { pp, vpp, microbatches } = load;
+    let sum = 0;
+    let widest = 0;
+    for (let r = 0; r < pp; r++) {
+      const kernels = ranks.matrix[r] + ranks.memory[r] + ranks.host[r];
+      const sec = kernels + ranks.tp[r] + ranks.cp[r] + ranks.ep[r] + ranks.shards[r];
+      sum += sec;
+      if (sec > widest) widest = sec;
+    }
+    const ends = this.roughTransferSec + this.roughDataSec + ranks.optimizer[load.criticalRank];
+    const step = this.problem.stack.stepOverheadSec;
+    return sum / vpp + (microbatches - 1 / vpp) * widest + ends + step;
+  }
+
   /** Seconds of the step in one draw, after `roughSec`. */
   private timeDraw(c: Candidate, w: number): number {
     const { load, draws, problem, stages: s, slow } = this;
@@ -330,27 +369,4 @@ export class RobustSimulator implements Simulator {
     this.deviceSec = new Float64Array(2 * pp);
     this.fixedSec = new Float64Array(2 * pp);
   }
-}
-
-/** The value at a position between two of an ascending sample, interpolated. */
-function between(sorted: Float64Array, at: number): number {
-  const low = Math.floor(at);
-  const high = Math.min(sorted.length - 1, Math.ceil(at));
-  return sorted[low] + (sorted[high] - sorted[low]) * (at - low);
-}
-
-/**
- * By how much a bound on the nominal step must be scaled to hold for the quantile. In draw w no time shrinks by more than the
- * least of its factors, m_w; a step is a sum of maxima of sums of times (what overlap hides included: a shorter task
- * hides less by no more than it is shorter), so that no plan's step falls below m_w times its nominal one; and a quantile of
- * numbers that are pairwise no smaller is no smaller.
- */
-function boundShareOf(draws: RobustDraws, share: number): number {
-  const least = new Float64Array(draws.count);
-  for (let w = 0; w < draws.count; w++) {
-    let m = Math.min(draws.host[w], draws.fastest[w] * Math.min(draws.compute[w], draws.memory[w]));
-    for (let l = 0; l < draws.levels; l++) m = Math.min(m, draws.link[w * draws.levels + l]);
-    least[w] = m;
-  }
-  return between(least.sort(), (draws.count - 1) * (1 - share));
 }

@@ -178,3 +178,39 @@ function stratified(draws: number, sigma: number, random: Random): Float64Array 
     return sigma === 0 ? 1 : Math.exp(sigma * normalQuantile(Math.min(Math.max(p, 1e-12), 1 - 1e-12)));
   });
 }
+
+/** Sorts ids by ascending key; quick where they nearly are (insertion sort). */
+export function sortBy(ids: Int32Array, key: Float64Array): void {
+  for (let i = 1; i < ids.length; i++) {
+    const id = ids[i];
+    let j = i - 1;
+    while (j >= 0 && key[ids[j]] > key[id]) {
+      ids[j + 1] = ids[j]!;
+      j--;
+    }
+    ids[j + 1] = id!;
+  }
+}
+
+/** The value at a position between two of an ascending sample, interpolated. */
+export function between(sorted: Float64Array, at: number): number {
+  const low = Math.floor(at);
+  const high = Math.min(sorted.length - 1, Math.ceil(at));
+  return sorted[low] + (sorted[high] - sorted[low]) * (at - low);
+}
+
+/**
+ * By how much a bound on the nominal step must be scaled to hold for the quantile. In draw w no time shrinks by more than the
+ * least of its factors, m_w; a step is a sum of maxima of sums of times (what overlap hides included: a shorter task
+ * hides less by no more than it is shorter), so that no plan's step falls below m_w times its nominal one; and a quantile of
+ * numbers that are pairwise no smaller is no smaller.
+ */
+export function boundShareOf(draws: RobustDraws, share: number): number {
+  const least = new Float64Array(draws.count);
+  for (let w = 0; w < draws.count; w++) {
+    let m = Math.min(draws.host[w], draws.fastest[w] * Math.min(draws.compute[w], draws.memory[w]));
+    for (let l = 0; l < draws.levels; l++) m = Math.min(m, draws.link[w * draws.levels + l]);
+    least[w] = m;
+  }
+  return between(least.sort(), (draws.count - 1) * (1 - share));
+}
