@@ -39,7 +39,7 @@ export { goodputText } from '../report/goodputTable.js';
 export type { GoodputFacts } from '../report/goodputTable.js';
 export { defaultNoise, freshTimes, parseRobust, robustSimulator, robustText } from './robust.js';
 export type { RobustRequest } from './robust.js';
-export { checkPriced, parseRisk, planRisk } from './risk.js';
+export { checkPriced, parseRisk, planRisk, underFailures } from './risk.js';
 export type { RiskFlags, RiskRequest } from './risk.js';
 export { riskTable } from '../report/riskTable.js';
 export type { RiskFacts } from '../report/riskTable.js';

@@ -18,6 +18,8 @@ import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import { explain } from '../simulate/explain.js';
 import { ClockLevels } from '../simulate/frequencyCurves.js';
 import type { PlanProblem } from '../simulate/types.js';
+import type { GoodputFacts } from '../report/goodputTable.js';
+import type { RiskFacts } from '../report/riskTable.js';
 import { explanationFacts } from '../report/explanationTable.js';
 import { pictureFacts } from '../report/terminalPicture.js';
 import type { PictureFacts } from '../report/terminalPicture.js';
@@ -119,6 +121,9 @@ export interface PlanSummary {
   readonly warnings: readonly string[];
   /** What was registered with `registerMetric`; absent: nothing. */
   readonly metrics?: Readonly<Record<string, number>>;
+  /** Absent: nothing was said of failures, of a deadline or a cost. */
+  readonly goodput?: GoodputFacts;
+  readonly risk?: RiskFacts;
 }
 
 /** Search methods by name. */

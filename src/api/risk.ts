@@ -1,5 +1,6 @@
 /** Probability to finish by a date within a cost: `--deadline`, `--max-cost`. */
 import type { Plan } from '../plan/types.js';
+import type { GoodputFacts } from '../report/goodputTable.js';
 import type { RiskFacts, RiskFigures } from '../report/riskTable.js';
 import { goodputOf } from '../simulate/goodput.js';
 import type { JobSize } from '../simulate/goodput.js';
@@ -7,7 +8,7 @@ import { endsWithin, runsFor, sampleTimes, spreadOf, timeQuantile } from '../sim
 import type { RiskJob, TimeSample, WorkSpread } from '../simulate/risk.js';
 import { PartitionError, oneLine } from '../util/errors.js';
 import { stepTimeInterval } from '../validation/intervals.js';
-import { durationSec, jobOf } from './goodput.js';
+import { durationSec, jobOf, parseMtbf, planGoodput } from './goodput.js';
 import type { GoodputRequest } from './goodput.js';
 import type { ProblemOptions } from './problem.js';
 import { clusterOf } from './problem.js';
@@ -165,6 +166,20 @@ export function planRisk(
     ratios: interval && { low: interval.lowSec / stepTimeSec, high: interval.highSec / stepTimeSec },
   };
   return riskOf(subject, request, risk, seed);
+}
+
+/** The plan's job under what was said of failures; empty where nothing was. @throws PartitionError usage, as the flags */
+export function underFailures(
+  plan: Plan,
+  flags: RiskFlags | undefined,
+  options: Pick<ProblemOptions, 'cluster' | 'calibration'>,
+  seed: number,
+): { goodput?: GoodputFacts; risk?: RiskFacts } {
+  if (flags?.mtbf === undefined) return {};
+  const request = parseMtbf(flags.mtbf);
+  const risk = parseRisk(flags);
+  const goodput = planGoodput(plan, request, options);
+  return risk === null ? { goodput } : { goodput, risk: planRisk(plan, request, risk, options, seed) };
 }
 
 /**

@@ -17,14 +17,19 @@ export interface SweepRow extends SweepEntry {
 
 /** Cost of a step: money where prices are known, else device-seconds. */
 function costOf(entry: SweepEntry): number {
-  return entry.costPerStep ?? entry.devices * (entry.plan?.stepTimeSec ?? Infinity);
+  return lengthened(entry, entry.costPerStep ?? entry.devices * (entry.plan?.stepTimeSec ?? Infinity));
+}
+
+/** What a step takes with its share of failures, where something was said of them. */
+function lengthened({ plan }: SweepEntry, ofStep: number): number {
+  return ofStep / (plan?.goodput?.goodput ?? 1);
 }
 
 /** Marks the plans on the time/cost frontier. Times are per step of the same batch only when `--batch` is given: per token. */
 export function withFrontier(entries: readonly SweepEntry[]): SweepRow[] {
   const perToken = (e: SweepEntry, value: number): number =>
     e.plan === null ? Infinity : value / (e.plan.globalBatch * e.plan.sequenceLength);
-  const time = (e: SweepEntry): number => perToken(e, e.plan?.stepTimeSec ?? Infinity);
+  const time = (e: SweepEntry): number => perToken(e, lengthened(e, e.plan?.stepTimeSec ?? Infinity));
   const cost = (e: SweepEntry): number => perToken(e, costOf(e));
   return entries.map((e) => ({
     ...e,

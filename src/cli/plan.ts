@@ -13,12 +13,11 @@ import {
   parseMtbf,
   parseRisk,
   parseRobust,
-  planGoodput,
-  planRisk,
   planTable,
   riskTable,
   robustText,
   terminalPicture,
+  underFailures,
   writeParetoFiles,
   writePlanFiles,
 } from '../api/index.js';
@@ -117,16 +116,16 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
   handler: async (args) => {
     const { devices } = args;
     if (devices === undefined) throw noDevices(required(args.model, 'a model', USAGE), commands());
-    const failures = args.mtbf === undefined ? null : parseMtbf(args.mtbf);
+    if (args.mtbf !== undefined) parseMtbf(args.mtbf);
     const risk = parseRisk(args);
     if (args.objective === 'pareto') return pareto({ ...args, devices });
     const counts = deviceCounts(devices, MOST_DEVICES);
-    if (counts !== null) onePlanOnly(args, 'a range of device counts');
     const request = requestOf({ ...args, devices: counts === null ? devices : String(counts[0]) });
     const folder = args.out ?? `${basename(request.modelPath).replace(/\.onnx$/, '')}.partition`;
     checkWritableFolder(folder);
     if (args.record !== undefined) checkRecord(args.record, counts !== null);
     if (args.record !== undefined && args.robust !== undefined) throw recordsNominal();
+    checkPriced(risk, request);
     if (counts !== null) {
       await sweep(request, counts, folder, args);
       return;
@@ -147,21 +146,15 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
     }).finally(() => progress.done());
     const summary = writePlanFiles(reply, request, folder, commandLine());
     release();
-    const goodput = failures === null ? null : planGoodput(reply.plan, failures, request);
-    const chances = risk === null ? null : planRisk(reply.plan, failures!, risk, request, request.seed ?? 0);
-    if (args.json)
-      printJson({
-        ...summary,
-        ...(goodput === null ? {} : { goodput }),
-        ...(chances === null ? {} : { risk: chances }),
-      });
+    const job = underFailures(reply.plan, request.failures, request, request.seed ?? 0);
+    if (args.json) printJson({ ...summary, ...job });
     else {
       if (!args.quiet) printWarnings(summary.warnings);
       print(planTable(reply.plan, summary));
       const { robust, prediction } = reply.plan;
       if (robust !== undefined) print(`\n${robustText(robust, prediction.stepTimeSec)}`);
-      if (goodput !== null) print(`\n${goodputText(goodput)}`);
-      if (chances !== null) print(`\n${riskTable(chances)}`);
+      if (job.goodput !== undefined) print(`\n${goodputText(job.goodput)}`);
+      if (job.risk !== undefined) print(`\n${riskTable(job.risk)}`);
       if (!args.quiet) print(`\n${terminalPicture(reply.picture, terminalStyle())}`);
     }
   },
@@ -169,7 +162,8 @@ export const planCommand = (commands: () => readonly string[]): CommandModule<ob
 
 /** `--objective pareto`: plans and clocks that nothing beats in time and energy. */
 async function pareto(args: Complete): Promise<void> {
-  onePlanOnly(args, '--objective pareto');
+  if (args.mtbf !== undefined)
+    throw new PartitionError('usage', 'the expected time is of one plan, and pareto makes several', '--mtbf');
   if (args.robust !== undefined)
     throw new PartitionError('usage', 'pareto weighs time and energy: expected --objective time', '--robust');
   const request = requestOf({ ...args, objective: 'time' });
@@ -189,16 +183,6 @@ async function pareto(args: Complete): Promise<void> {
   const chartPath = writeParetoFiles(reply, folder);
   if (args.json) printJson({ ...reply.facts, folder, chartPath });
   else print(`${paretoTable(reply.facts)}\n\nplans and chart written to ${folder}`);
-}
-
-/** @throws PartitionError usage when several plans are asked for, and failures of one */
-function onePlanOnly({ mtbf }: Args, several: string): void {
-  if (mtbf !== undefined)
-    throw new PartitionError(
-      'usage',
-      `the expected time is of one plan, and ${several} is several`,
-      '--mtbf',
-    );
 }
 
 /** Checks every flag before anything is read. */

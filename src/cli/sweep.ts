@@ -1,7 +1,7 @@
 /** `--devices 256..4096`: one plan a device count, doubling, and which of them lie on the time/cost frontier. */
 import { join } from 'node:path';
 import type { PlanRequest, SweepEntry } from '../api/index.js';
-import { sweepTable, withFrontier, writePlanFiles } from '../api/index.js';
+import { sweepTable, underFailures, withFrontier, writePlanFiles } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { onInterrupt } from './interrupt.js';
 import type { CommonArgs } from './options.js';
@@ -41,7 +41,13 @@ export async function sweep(
         progress.update(`${devices} devices: ${status}`, counts.indexOf(devices) / counts.length),
       );
       const summary = writePlanFiles(reply, one, join(folder, String(devices)), commandLine());
-      entries.push({ devices, plan: summary, costPerStep: reply.plan.prediction.costPerStep, reason: null });
+      const job = underFailures(reply.plan, one.failures, one, one.seed ?? 0);
+      entries.push({
+        devices,
+        plan: { ...summary, ...job },
+        costPerStep: reply.plan.prediction.costPerStep,
+        reason: null,
+      });
     } catch (e) {
       if (!(e instanceof PartitionError) || e.code !== 'infeasible') throw e;
       entries.push({ devices, plan: null, costPerStep: null, reason: e.line() });

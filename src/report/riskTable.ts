@@ -58,6 +58,14 @@ export function formatChance({ probability, standardError }: Chance): string {
   return `${formatPercent(probability)} ± ${formatPercent(standardError)}`;
 }
 
+/** What was asked for: the headings of the probabilities. */
+export function riskQuestions(f: RiskFacts): string[] {
+  const time = f.start === null ? `in ${f.deadline}` : `by ${f.deadline}`;
+  const cost = `within ${formatUsd(f.maxCostUsd ?? 0)}`;
+  const { inTime, withinCost, both } = f.predicted;
+  return [inTime && time, withinCost && cost, both && 'both'].filter((q) => q !== null);
+}
+
 /** A row a figure: as the steps were predicted, and as uncertain as predictions are. */
 export function riskRows(f: RiskFacts): string[][] {
   const sides = f.uncertain === null ? [f.predicted] : [f.predicted, f.uncertain];
@@ -65,16 +73,14 @@ export function riskRows(f: RiskFacts): string[][] {
     const time = f.start === null ? formatEnd(timeSec) : (date ?? 'never');
     return usd === null || time === 'never' ? time : `${time}, ${formatUsd(usd)}`;
   };
-  const asked = (name: string, key: 'inTime' | 'withinCost' | 'both'): string[][] =>
-    f.predicted[key] === null ? [] : [[name, ...sides.map((r) => formatChance(r[key]!))]];
+  const keys = (['inTime', 'withinCost', 'both'] as const).filter((key) => f.predicted[key] !== null);
+  const questions = riskQuestions(f);
   return [
     ['simulated runs', 'steps as predicted', 'predictions off as measured ones'].slice(0, 1 + sides.length),
     ['1 in 10 ends', ...sides.map((r) => end(r.p10Sec, r.p10Date, r.p10Usd))],
     ['half', ...sides.map((r) => end(r.p50Sec, r.p50Date, r.p50Usd))],
     ['9 in 10', ...sides.map((r) => end(r.p90Sec, r.p90Date, r.p90Usd))],
-    ...asked(f.start === null ? `in ${f.deadline}` : `by ${f.deadline}`, 'inTime'),
-    ...asked(`within ${formatUsd(f.maxCostUsd ?? 0)}`, 'withinCost'),
-    ...asked('both', 'both'),
+    ...keys.map((key, i) => [questions[i], ...sides.map((r) => formatChance(r[key]!))]),
   ];
 }
 

@@ -31,7 +31,7 @@ describe('a job under failures', function () {
       .to.match(/\ngoodput {5}\d/)
       .and.match(/\nby 2026-01-20 +\d+\.\d% ± \d\.\d%/);
     expect(text)
-      .to.match(/\nwithin 90 k USD +\d/)
+      .to.match(/\nwithin 90\.0 k USD +\d/)
       .and.match(/\nboth +\d/);
     const bytes = readFileSync(join(folder(), 'p/plan.json'), 'utf8');
     expect(bytes).to.not.include('mtbf');
