@@ -16,8 +16,8 @@ import type { ConditionedProblems } from '../src/api/replanProblems.js';
 import { conditioned, countedSpec } from '../src/cluster/condition.js';
 import { hashCandidate } from '../src/plan/candidate.js';
 import { solverByName } from '../src/portfolio/index.js';
-import { keptPlan, replanMethod, replanWith, UNGUIDED_MEMBERS } from '../src/portfolio/replan.js';
-import type { ReplanMember, Standing } from '../src/portfolio/replan.js';
+import { alone, keptPlan, replanWith, UNGUIDED_METHOD, WARM_METHOD } from '../src/portfolio/replan.js';
+import type { ReplanMethod, Standing } from '../src/portfolio/replan.js';
 import { oracleSec, runStream } from '../src/portfolio/streamRun.js';
 import type { StreamCosts, StreamJob, StreamPlan } from '../src/portfolio/streamRun.js';
 import { afterEvent, drawStream, loadStreams, startOf } from '../src/portfolio/streams.js';
@@ -63,13 +63,12 @@ const clock = (): number => {
 };
 
 /** The replanner; the same with its policy switched off; and with annealing in the agent's place. */
-export const WARM: Record<string, readonly ReplanMember[]> = {
-  agent: replanMethod('auto').members,
-  'agent-off': UNGUIDED_MEMBERS,
-  'anneal-warm': [{ solver: annealSolver, share: 1 }],
+const WARM: Readonly<Record<string, ReplanMethod>> = {
+  agent: WARM_METHOD,
+  'agent-off': UNGUIDED_METHOD,
+  'anneal-warm': { ...alone(solverByName('dp')), members: [{ solver: annealSolver, share: 1 }] },
 };
-const membersOf = (method: string): readonly ReplanMember[] =>
-  WARM[method] ?? [{ solver: solverByName(method), share: 1 }];
+const methodOf = (name: string): ReplanMethod => WARM[name] ?? alone(solverByName(name));
 
 export async function runOne(
   stream: EventStream,
@@ -94,7 +93,7 @@ export async function runOne(
     clock,
     random: new Random(seed),
   });
-  const first = (await replanWith(membersOf('auto'), initial.problems, initial.available, search(3, 1))).best;
+  const first = (await replanWith(methodOf('auto'), initial.problems, initial.available, search(3, 1))).best;
   if (first === null) throw new Error(`${stream.name}: nothing fits`);
   const asPlan = (s: Standing, where: ConditionedProblems): StreamPlan => ({
     id: `${s.devices}/${hashCandidate(s.candidate)}`,
@@ -139,9 +138,9 @@ export async function runOne(
       // Every decision has cost tables of its own.
       const where = problemsUnder(base, spec, moments[i].condition);
       const began = clock();
-      const { best } = await replanWith(membersOf(method), where.problems, where.available, {
+      const { best } = await replanWith(methodOf(method), where.problems, where.available, {
         ...search(decisionSec, stream.seed * 1000 + i),
-        ...(method in WARM ? { warmStart: running.candidate, scout: solverByName('dp') } : {}),
+        ...(method in WARM ? { warmStart: running.candidate } : {}),
       });
       if (method === 'agent') decisionsSec.push(clock() - began);
       if (best === null) return null;
@@ -154,7 +153,7 @@ export async function runOne(
   for (let i = 0; i < moments.length; i++) {
     const where = wheres[i];
     const { best } = await replanWith(
-      membersOf('auto'),
+      methodOf('auto'),
       where.problems,
       where.available,
       search(oracleBudgetSec, 7),

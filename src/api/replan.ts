@@ -107,9 +107,8 @@ export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promis
   const under = problemsUnder(base, spec, condition);
   const method = request.method ?? REPLAN_DEFAULTS.method;
   hooks.onProgress?.(`searching ${under.available} devices with ${method}`);
-  const { members, scout } = replanMethod(method);
   const timed = request.maxEvaluations === undefined;
-  const search = await replanWith(members, under.problems, under.available, {
+  const search = await replanWith(replanMethod(method), under.problems, under.available, {
     budget: {
       maxSec: timed ? (request.budgetSec ?? REPLAN_DEFAULTS.budgetSec) : (request.budgetSec ?? Infinity),
       maxEvaluations: request.maxEvaluations ?? Infinity,
@@ -117,7 +116,6 @@ export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promis
     clock: hooks.clock,
     random: new Random(request.seed ?? 0),
     warmStart: running,
-    ...(scout === undefined ? {} : { scout }),
   });
   const kept = keptPlan(under.problems, under.available, running);
   const best = search.best ?? kept;

@@ -3,6 +3,8 @@
  * divide. Counts are looked at from the largest down; each gets a short search, the best few the rest of the time.
  */
 import { createGuidedSolver } from '../agent/guidedSolver.js';
+import type { PolicySource } from '../agent/pretrained.js';
+import { SHIPPED } from '../agent/pretrained.js';
 import { checkCandidate, devicesPerStage } from '../plan/candidate.js';
 import { divisors } from '../parallel/degrees.js';
 import type { Candidate } from '../plan/types.js';
@@ -18,34 +20,49 @@ import { dynamicSolver } from '../search/dynamic.js';
 import { solverByName } from './registry.js';
 import type { Random } from '../util/random.js';
 
-/** Options of the agent's walk near a known plan. */
-const NEAR = { raceShare: 0, hottest: 0.09 };
-
-/** A method with its share of the time that is not for looking; each goes on from the best plan that is known by then. */
+/** A method with its share of the time; each goes on from the best plan that is known by then. */
 export interface ReplanMember {
   readonly solver: Solver;
   readonly share: number;
 }
 
-/** The agent near a plan that is known: no race over meshes, and a walk that begins as a late cycle would. */
-export const warmAgent: Solver = createGuidedSolver(NEAR);
+/** How a job is planned again: who looks at every count of devices, and who goes on with the best ones. */
+export interface ReplanMethod {
+  readonly scouts: readonly ReplanMember[];
+  readonly members: readonly ReplanMember[];
+}
 
-/** For decisions within a second, after dynamic programming has looked at every count. */
-export const REPLAN_MEMBERS: readonly ReplanMember[] = [
-  { solver: warmAgent, share: 0.5 },
-  { solver: annealSolver, share: 0.5 },
-];
+/**
+ * For decisions within a second. Dynamic programming and the agent's race over meshes look at every count; then the agent
+ * walks from the best plan, with no race and as cool as a late cycle, and annealing does.
+ */
+function warmMethod(source: PolicySource): ReplanMethod {
+  return {
+    scouts: [
+      { solver: dynamicSolver, share: 0.4 },
+      { solver: createGuidedSolver({ raceShare: 0.6, hottest: 0.09 }, source), share: 0.6 },
+    ],
+    members: [
+      { solver: createGuidedSolver({ raceShare: 0, hottest: 0.09 }, source), share: 0.35 },
+      { solver: annealSolver, share: 0.65 },
+    ],
+  };
+}
+
+export const WARM_METHOD: ReplanMethod = warmMethod(SHIPPED);
 
 /** The same with the policy switched off: it draws where the policy would choose. */
-export const UNGUIDED_MEMBERS: readonly ReplanMember[] = [
-  { solver: createGuidedSolver(NEAR, { kind: 'none' }), share: 0.5 },
-  { solver: annealSolver, share: 0.5 },
-];
+export const UNGUIDED_METHOD: ReplanMethod = warmMethod({ kind: 'none' });
 
-/** How a method plans again: `auto` by all members, any other by itself, from the running plan where it can. */
-export function replanMethod(method: string): { members: readonly ReplanMember[]; scout?: Solver } {
-  if (method === 'auto') return { members: REPLAN_MEMBERS, scout: dynamicSolver };
-  return { members: [{ solver: method === 'agent' ? warmAgent : solverByName(method), share: 1 }] };
+/** A method by itself. */
+export function alone(solver: Solver): ReplanMethod {
+  const members = [{ solver, share: 1 }];
+  return { scouts: members, members };
+}
+
+/** By `auto` everybody plans again, by any other name that method alone. */
+export function replanMethod(name: string): ReplanMethod {
+  return name === 'auto' ? WARM_METHOD : alone(solverByName(name));
 }
 
 /** A plan on some of the devices that are there. */
@@ -72,11 +89,15 @@ export interface ReplanFind {
 }
 
 /** Counts looked at, and the least share of the devices that is worth a look. */
-const MOST_COUNTS = 6;
+const MOST_COUNTS = 5;
 const LEAST_SHARE = 0.5;
 /** Share of the budget of the first look at all counts, and counts that get the rest, each half of what is left. */
-const LOOK_SHARE = 0.4;
+const LOOK_SHARE = 0.6;
 const FINALISTS = 2;
+/** A count whose best plan is this much slower than the best of all gets no more time. */
+const MOST_BEHIND = 1.1;
+/** The look at a count that the rule of thumb puts 10 % behind gets a third of the time. */
+const LOOK_POWER = 12;
 /** A count is passed over when a rule of thumb puts its step so far above that of the best count. */
 const MOST_SLOWER = 1.35;
 
@@ -85,16 +106,18 @@ const MOST_SLOWER = 1.35;
  * out, never parts of them, unless there are few.
  */
 export function usableCounts(problem: PlanProblem, available: number): number[] {
+  return promisingCounts(problem, available).map((f) => f.devices);
+}
+
+/** Counts with what the rule of thumb says of them. */
+function promisingCounts(problem: PlanProblem, available: number): { devices: number; roughly: number }[] {
   const perHost = problem.cluster.groups[0].devicesPerHost;
   const granule = available >= 4 * perHost ? perHost : 1;
   const found: { devices: number; roughly: number }[] = [];
   for (let n = available; n >= LEAST_SHARE * available; n--)
     if (n === available || n % granule === 0) found.push({ devices: n, roughly: roughStep(problem, n) });
   const legal = found.filter((f) => f.roughly < Infinity).sort((a, b) => a.roughly - b.roughly);
-  return legal
-    .filter((f) => f.roughly <= MOST_SLOWER * legal[0].roughly)
-    .slice(0, MOST_COUNTS)
-    .map((f) => f.devices);
+  return legal.filter((f) => f.roughly <= MOST_SLOWER * legal[0].roughly).slice(0, MOST_COUNTS);
 }
 
 /**
@@ -167,8 +190,6 @@ export interface ReplanSearch {
   readonly random: Random;
   /** Decisions to start from, adapted to every count where they can be; none: from scratch. */
   readonly warmStart?: Candidate | undefined;
-  /** Takes the first look at every count; default: the solver itself. */
-  readonly scout?: Solver;
   /** Prices in place of the estimate, for robust objectives. */
   readonly simulatorOf?: (problem: PlanProblem) => Simulator;
 }
@@ -192,9 +213,9 @@ interface Look {
   foundBy: string;
 }
 
-/** The best plan that the members find on any usable number of devices. */
+/** The best plan that a method finds on any usable number of devices. */
 export async function replanWith(
-  members: readonly ReplanMember[],
+  { scouts, members }: ReplanMethod,
   problems: ProblemsByCount,
   available: number,
   search: ReplanSearch,
@@ -213,7 +234,9 @@ export async function replanWith(
     const better = value < known.value ? { value, devices } : {};
     tally.set(method, { ...known, ...better, evaluations: known.evaluations + spent });
   };
-  const counts = usableCounts(problems(available), available);
+  const counts = promisingCounts(problems(available), available);
+  const weights = counts.map(({ roughly }) => (counts[0].roughly / roughly) ** LOOK_POWER);
+  const allWeights = weights.reduce((a, b) => a + b, 0);
   const looks: Look[] = [];
   const run = async (by: Solver, look: Look, part: Budget): Promise<void> => {
     const start = search.warmStart === undefined ? null : look.best;
@@ -228,6 +251,17 @@ export async function replanWith(
     count(by.name, result.evaluations, result.best === null ? Infinity : result.value, look.devices);
     take(look, result.best, result.value, result.foundBy);
   };
+  // Members share what is left, but for what those after them keep.
+  const runAll = async (all: readonly ReplanMember[], look: Look, share: number): Promise<void> => {
+    const keptSec = timed ? (1 - share) * leftSec() : 0;
+    const keptEvaluations = counted ? Math.floor((1 - share) * leftEvaluations()) : 0;
+    for (let m = 0; m < all.length; m++) {
+      const part = all[m].share / all.slice(m).reduce((sum, { share: s }) => sum + s, 0);
+      const maxSec = part * (leftSec() - keptSec);
+      const maxEvaluations = Math.floor(part * (leftEvaluations() - keptEvaluations));
+      if (maxSec > 0 && maxEvaluations >= 1) await run(all[m].solver, look, { maxSec, maxEvaluations });
+    }
+  };
   // The running decisions, adapted, are known before anybody looks.
   const warm = (look: Look): void => {
     const start = adapted(look.problem, search.warmStart);
@@ -239,37 +273,27 @@ export async function replanWith(
     count('keep', 1, value, look.devices);
     take(look, start, value, 'keep');
   };
-  let best: Look | null = null;
+  const spent = (): number =>
+    Math.max(timed ? 1 - leftSec() / budget.maxSec : 0, counted ? evaluations / budget.maxEvaluations : 0);
+  let upTo = 0;
   for (let i = 0; i < counts.length; i++) {
-    const devices = counts[i];
-    if (i > 0 && leftSec() <= (1 - LOOK_SHARE) * budget.maxSec) break;
+    const { devices } = counts[i];
+    if (i > 0 && spent() >= LOOK_SHARE) break;
     const problem = problems(devices);
     const simulator = (search.simulatorOf ?? createSimulator)(problem);
     const look: Look = { devices, problem, simulator, best: null, value: Infinity, foundBy: 'none' };
     looks.push(look);
-    const share = LOOK_SHARE / counts.length;
     warm(look);
-    await run(search.scout ?? members[0].solver, look, {
-      maxSec: timed ? share * budget.maxSec : Infinity,
-      maxEvaluations: Math.max(1, Math.floor(share * budget.maxEvaluations)),
-    });
-    if (best === null || look.value < best.value) best = look;
+    upTo += (LOOK_SHARE * weights[i]) / allWeights;
+    const soFar = spent();
+    await runAll(scouts, look, Math.max(0, upTo - soFar) / (1 - Math.min(soFar, 0.99)));
   }
-  const finalists = [...looks].sort((a, b) => a.value - b.value || b.devices - a.devices).slice(0, FINALISTS);
-  for (let i = 0; i < finalists.length; i++) {
-    const share = i + 1 === finalists.length ? 1 : 0.5;
-    // What the finalists after this one keep.
-    const keptSec = timed ? (1 - share) * leftSec() : 0;
-    const keptEvaluations = counted ? (1 - share) * leftEvaluations() : 0;
-    for (let m = 0; m < members.length; m++) {
-      const toCome = members.slice(m).reduce((sum, { share: s }) => sum + s, 0);
-      const part = members[m].share / toCome;
-      const maxSec = part * (leftSec() - keptSec);
-      const maxEvaluations = Math.floor(part * (leftEvaluations() - keptEvaluations));
-      if (maxSec > 0 && maxEvaluations >= 1)
-        await run(members[m].solver, finalists[i], { maxSec, maxEvaluations });
-    }
-  }
+  const ranked = [...looks].sort((a, b) => a.value - b.value || b.devices - a.devices);
+  const finalists = ranked
+    .slice(0, FINALISTS)
+    .filter((l, i) => i === 0 || l.value <= MOST_BEHIND * ranked[0].value);
+  for (let i = 0; i < finalists.length; i++)
+    await runAll(members, finalists[i], i + 1 === finalists.length ? 1 : 1 - 1 / finalists.length);
   const first = looks.reduce<Look | null>((a, b) => (a === null || b.value < a.value ? b : a), null);
   return {
     best: first === null ? null : standing(first),
