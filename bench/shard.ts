@@ -143,7 +143,7 @@ export function run(): { name: string; value: number; unit: string }[] {
   dual.step(Infinity);
   const started = performance.now();
   let steps = 0;
-  for (; performance.now() - started < 1000; steps++) dual.step(dual.guess);
+  for (; performance.now() - started < 1000; steps++) dual.step(Infinity);
   return [{ name: 'shard dual', value: (steps * 1000) / (performance.now() - started), unit: 'steps/s' }];
 }
 

@@ -55,7 +55,7 @@ export function neighbourhoodTask(core: ShardCore, random: Random, slices = SLIC
   const work = slices * sliceOf(core);
   const dual = new DualAscent(core);
   dual.warmUp(() => false);
-  for (let k = 0; k < DUAL_STEPS && !dual.isConverged; k++) dual.step(dual.guess);
+  for (let k = 0; k < DUAL_STEPS && !dual.isConverged; k++) dual.step(Infinity);
   dual.settle(2);
   const watched = new Watched(core, new BanditChoice(NEIGHBOURHOODS.length, random.fork()));
   const descent = new Descent(core, dual.choice, random.fork(), watched);

@@ -1,27 +1,27 @@
 /**
  * The dual bound: memory rows as prices (Lagrange multipliers), pairwise costs by message passing, both raised together.
  * Prices follow the volume algorithm (Barahona and Anbil 2000): from the best prices so far along an average of the loads
- * of recent choices, by Polyak's length. Every bound holds for every feasible choice, converged or not.
+ * of recent choices, by lengths that grow while the bound does. Every bound holds for every feasible choice, converged or not.
  */
 import type { ShardCore } from './core.js';
 import { MessagePasser } from './messages.js';
 
 /** Weight of the newest choice in the average. */
-const NEWEST = 0.2;
-const FIRST_SHARE = 0.3;
+const NEWEST = 0.1;
+/** The length of steps is what they would gain if the bound were a plane; at first this share of the bound. */
+const FIRST_LENGTH = 0.01;
 /** Steps without a better bound until they get shorter, and how much. */
 const PATIENCE = 8;
 const SHORTER = 0.7;
 const LONGER = 1.1;
-/** A step that falls by this share of the way to the target was far too long. */
-const FAR_OFF = 0.1;
+/** A step that falls by this share of the bound was far too long. */
+const FAR_OFF = 0.003;
+/** Length, as a share of the bound, below which direction and length start anew, and the length to start with. */
+const SHORTEST = 3e-6;
+const FRESH_LENGTH = 1e-3;
+/** Fresh starts without a better bound until the ascent is at its end. */
+const MOST_FRESH = 6;
 const WARM_UP_PASSES = 20;
-/** The target is at least this times the bound. */
-const NEAREST_AIM = 1.001;
-const SHORTEST = 1e-6;
-/** Costs found are rarely more than this times what they would be without the limit. */
-const GUESS = 3;
-const NEAREST_GUESS = 1.1;
 
 export class DualAscent {
   /** No feasible choice costs less. */
@@ -35,10 +35,10 @@ export class DualAscent {
   private readonly before: Float64Array;
   private readonly direction: Float64Array;
   private readonly short: Float64Array;
-  private share = FIRST_SHARE;
+  private length = 0;
   private worse = 0;
+  private fresh = 0;
   private steps = 0;
-  private firstBound = 0;
   /** Whether the prices tried are other than the best. */
   private moved = false;
   /** Most usage beyond the capacity of any row, of the choice. */
@@ -66,63 +66,60 @@ export class DualAscent {
   /**
    * One pass of messages there and back, and one step of the prices.
    *
-   * @param target cost that the bound aims at: of the best choice known, or a guess
+   * @param known cost of the best choice known: no bound is above it
    */
-  step(target: number): void {
-    const { core, price, trial, direction, short, messages } = this;
+  step(known: number): void {
+    const { core, price, trial, direction, messages } = this;
     this.steps++;
     messages.forward();
     let found = messages.backward();
     for (let r = 0; r < core.rowCount; r++) found -= trial[r] * core.capacity[r];
     messages.decode(this.choice);
     this.fillShort();
-    let along = 0;
-    let square = 0;
-    const newest = this.steps === 1 ? 1 : NEWEST;
     const isBetter = found > this.bound;
-    if (this.steps === 1) this.firstBound = found;
     if (isBetter) {
       this.bound = found;
       price.set(trial);
     }
-    const aim = Number.isFinite(target) ? Math.max(target, this.bound * NEAREST_AIM) : this.bound * GUESS;
-    for (let r = 0; r < core.rowCount; r++) {
-      along += short[r] * direction[r];
-      direction[r] = newest * short[r] + (1 - newest) * direction[r];
-      if (price[r] > 0 || direction[r] > 0) square += direction[r] * direction[r];
-    }
+    // A bound of zero says nothing of how long steps should be.
+    const scale = Math.abs(this.bound) || (known < Infinity ? Math.abs(known) : 1);
+    if (this.steps === 1) this.length = FIRST_LENGTH * scale;
+    const along = this.turn(this.steps === 1 ? 1 : NEWEST);
     if (isBetter) {
       this.worse = 0;
-      if (along > 0 && this.moved) this.share *= LONGER;
-    } else if (++this.worse >= PATIENCE || found < this.bound - FAR_OFF * (aim - this.bound)) {
-      this.share *= SHORTER;
+      this.fresh = 0;
+      if (along > 0 && this.moved) this.length *= LONGER;
+    } else if (++this.worse >= PATIENCE || found < this.bound - FAR_OFF * scale) {
+      this.length *= SHORTER;
       this.worse = 0;
     }
+    if (this.length < SHORTEST * scale) {
+      this.length = FRESH_LENGTH * scale;
+      this.fresh++;
+      this.turn(1);
+    }
+    let square = 0;
+    for (let r = 0; r < core.rowCount; r++)
+      if (price[r] > 0 || direction[r] > 0) square += direction[r] * direction[r];
     // Nothing but prices of zero would fall: back to where the bound is.
     this.moved = square > 0;
     if (square === 0) {
       square = Infinity;
       direction.fill(0);
     }
-    const room = Math.max(aim - found, 1e-3 * Math.abs(aim));
-    const factor = (this.share * room) / square;
+    const factor = Math.min(this.length, Math.max(known - this.bound, SHORTEST * scale)) / square;
     for (let r = 0; r < core.rowCount; r++) trial[r] = Math.max(0, price[r] + factor * direction[r]);
     this.charge(trial);
   }
 
-  /** Whether steps have become too short to matter. */
+  /** Whether fresh starts have come to nothing. */
   get isConverged(): boolean {
-    return this.share < SHORTEST;
+    return this.fresh >= MOST_FRESH;
   }
 
   /** Whether the choice overfills no row. */
   get fits(): boolean {
     return this.worst <= 0;
-  }
-
-  /** A cost to aim at while no solution is known. */
-  get guess(): number {
-    return this.steps === 0 ? Infinity : Math.max(this.firstBound * GUESS, this.bound * NEAREST_GUESS);
   }
 
   /** Goes back to the best prices, for a choice by them. */
@@ -134,6 +131,17 @@ export class DualAscent {
       this.messages.backward();
     }
     this.messages.decode(this.choice);
+  }
+
+  /** Moves the direction towards the newest shortage. @returns the product of the two as they were */
+  private turn(newest: number): number {
+    const { direction, short } = this;
+    let along = 0;
+    for (let r = 0; r < direction.length; r++) {
+      along += short[r] * direction[r];
+      direction[r] = newest * short[r] + (1 - newest) * direction[r];
+    }
+    return along;
   }
 
   /** Usage beyond capacity per row, negative below it, of the choice. */

@@ -73,8 +73,7 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
   const news = (): void => options.onNews?.({ cost: exchange.bestCost, bound: safeBound() });
   const ascend = (until: number): void => {
     for (let k = 0; clock() < until && !isOver() && !dual.isConverged; k++) {
-      // A poor solution is a worse guess than what is usual.
-      dual.step(Math.min(exchange.bestCost, dual.guess));
+      dual.step(exchange.bestCost);
       offerDual(core, dual, exchange);
       if (k % 4 === 3) news();
     }

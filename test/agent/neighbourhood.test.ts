@@ -27,7 +27,7 @@ const CONTEXT = { value: 1, overfull: false, blocks: 0, sinceImprovement: 0, pro
 const LONG_RATE = 9;
 
 describe('choosing neighbourhoods as a decision process', () => {
-  const core = drawnCore(1);
+  const core = drawnCore(7);
 
   it('keeps the contract of environments', () => {
     const task = neighbourhoodTask(core, new Random(2), 3);

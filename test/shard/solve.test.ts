@@ -114,6 +114,25 @@ describe('solving sharding instances', function () {
     }
   });
 
+  it('the dual rises as well from a poor solution, or from none, as from a good one', () => {
+    const shape = { nodes: 300, edges: 420, mostStrategies: 8, following: 0.1, forbidden: 0 };
+    for (let seed = 0; seed < 4; seed++) {
+      const problem = randomInstance(new Random(20 + seed), { ...shape, tightness: 0.15 });
+      const { core } = reduceInstance(readProblem(problem));
+      const risen = (known: number): number => {
+        const dual = new DualAscent(core!);
+        dual.warmUp(() => false);
+        for (let k = 0; k < 120; k++) dual.step(known);
+        return dual.bound;
+      };
+      const free = new DualAscent(core!).bound;
+      const good = risen(solveInstance(readProblem(problem), 900, seed)!.cost);
+      expect(good).to.be.greaterThan(1.05 * free);
+      expect(risen(1e4 * good)).to.be.at.least(0.995 * good);
+      expect(risen(Infinity)).to.be.at.least(0.995 * good);
+    }
+  });
+
   it('gives the same solution for the same seed and work', () => {
     const problem = randomInstance(new Random(4), {
       nodes: 300,
