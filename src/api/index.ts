@@ -37,7 +37,15 @@ export { goodputFacts, hostsOf, parseMtbf, planGoodput } from './goodput.js';
 export type { GoodputRequest } from './goodput.js';
 export { goodputText } from '../report/goodputTable.js';
 export type { GoodputFacts } from '../report/goodputTable.js';
-export { defaultNoise, freshTimes, parseRobust, robustSimulator, robustText } from './robust.js';
+export {
+  defaultNoise,
+  freshTimes,
+  nominalFirst,
+  parseRobust,
+  robustOption,
+  robustSimulator,
+  robustText,
+} from './robust.js';
 export type { RobustRequest } from './robust.js';
 export { checkPriced, parseRisk, planRisk, underFailures } from './risk.js';
 export type { RiskFlags, RiskRequest } from './risk.js';

@@ -36,7 +36,7 @@ import { createProblem } from './problem.js';
 import { recordSearch } from './record.js';
 import { metricsOf } from './registry.js';
 import type { RobustRequest } from './robust.js';
-import { robustFacts, robustSimulator } from './robust.js';
+import { nominalFirst, robustFacts, robustSimulator } from './robust.js';
 import type { RiskFlags } from './risk.js';
 
 export interface PlanRequest extends ProblemOptions {
@@ -156,7 +156,7 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   const method = request.method ?? 'auto';
   const seed = request.seed ?? 0;
   const { problem: searched, simulator } = robustSimulator(problem.problem, request.robust, seed);
-  const solver = solverByName(method, request.checkpoint);
+  const solver = nominalFirst(solverByName(method, request.checkpoint), problem.problem, request.robust);
   hooks.onProgress?.(`searching with ${method}`, null);
   const budget = searchBudget(request.budget ?? DEFAULT_BUDGET, hooks.clock() - started);
   const settled = new Settled(searched, hooks.clock());
@@ -198,15 +198,9 @@ export async function planModel(request: PlanRequest, hooks: PlanHooks): Promise
   if (faults.length > 0) throw new Error(`internal: the plan fails its own judge: ${faults[0]}`);
   const clocked =
     request.clocks === undefined ? plan : await withClocks(request.clocks, problem, result.best, plan, hooks);
-  if (request.robust !== undefined)
-    clocked.robust = robustFacts(
-      problem.problem,
-      result.best,
-      request.robust,
-      seed,
-      BOUND_TABLES,
-      result.exhaustive,
-    );
+  const robust = request.robust && { ...request.robust, seed };
+  if (robust !== undefined)
+    clocked.robust = robustFacts(problem.problem, result.best, robust, result.exhaustive, BOUND_TABLES);
   return { plan: clocked, evaluations: result.evaluations, wallSec: hooks.clock() - started, picture };
 }
 

@@ -12,7 +12,7 @@ import {
   comparisonOf,
   methodNames,
   parseMtbf,
-  parseRobust,
+  robustOption,
 } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { checkWritableFolder, writeFileAtomic } from '../util/files.js';
@@ -147,7 +147,7 @@ function requestOf(args: Args): CompareRequest {
     methods: methodsOf(args.methods),
     seeds: Array.from({ length: seeds }, (_, i) => i + 1),
     ...amounts(args),
-    robust: args.robust === undefined ? undefined : parseRobust(args.robust),
+    robust: robustOption(args.robust, args.objective),
   };
 }
 
