@@ -39,6 +39,28 @@ describe('a job under failures', function () {
     expect((JSON.parse(page) as { sections: string[] }).sections).to.include('Time to train');
   });
 
+  it('sweeps over device counts, of which more fail more often', async () => {
+    const sweep = [
+      gpt2,
+      '--devices',
+      '8..16',
+      '--seq',
+      '256',
+      '--batch',
+      '64',
+      '--budget',
+      '40ev',
+      '--quiet',
+    ];
+    const args = [...sweep, '--out', 's', '--mtbf', MTBF, '--deadline', '9d'];
+    type Row = { plan: { goodput: { mtbfSec: number }; risk: { predicted: { inTime: object } } } };
+    const told = JSON.parse(await ended([...args, '--json'])) as { sweep: Row[] };
+    expectValid('sweep', told);
+    const [few, many] = told.sweep.map((row) => row.plan);
+    expect(few.goodput.mtbfSec / many.goodput.mtbfSec).to.be.closeTo(2, 1e-9);
+    expect(few.risk.predicted.inTime).to.have.keys('probability', 'standardError');
+  });
+
   it('says nothing of failures where nothing was said of them', async () => {
     const told = JSON.parse(await ended([...plan, '--json'])) as object;
     expect(told).to.not.have.any.keys('goodput', 'risk');
