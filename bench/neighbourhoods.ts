@@ -3,8 +3,8 @@
  * equal processor time, on drawn instances of other seeds and on the contest's, of which it saw none. Writes
  * partitions/neighbourhoods.md.
  *
- *     node --import tsx bench/neighbourhoods.ts [--tasks 14] [--updates 24] [--drawn 20] [--drawn-seconds 1] [--drawn-seeds 5]
- *         [--instances K,M,S,U] [--seconds 6] [--seeds 3] [--policy file.json] [--runs file.jsonl] [--out partitions]
+ *     node --import tsx bench/neighbourhoods.ts [--tasks 10] [--updates 40] [--drawn 20] [--drawn-seconds 0.5] [--drawn-seeds 3]
+ *         [--instances K,M,S,U] [--seconds 5] [--seeds 2] [--policy file.json] [--runs file.jsonl] [--out partitions]
  *
  * `--policy` keeps the trained policy, or takes it from there when the file exists; `--runs` keeps every run, and takes those
  * that it has from there.
@@ -18,7 +18,11 @@ import type { Checkpoint } from '../src/agent/checkpoint.js';
 import { loadCheckpoint, saveCheckpoint } from '../src/agent/checkpoint.js';
 import { LearnedChoice } from '../src/agent/neighbourhoodChoice.js';
 import { drawShardInstance } from '../src/agent/neighbourhoodInstance.js';
-import { drawNeighbourhoodTasks, trainNeighbourhoods } from '../src/agent/neighbourhoodTraining.js';
+import {
+  NEIGHBOURHOOD_EPISODES,
+  drawNeighbourhoodTasks,
+  trainNeighbourhoods,
+} from '../src/agent/neighbourhoodTraining.js';
 import { readShardInstance } from '../src/api/shard.js';
 import type { NeighbourhoodChoice, ShardCore } from '../src/shard/index.js';
 import {
@@ -67,8 +71,8 @@ class Kept {
   constructor(private readonly path: string | undefined) {
     if (path === undefined || !existsSync(path)) return;
     for (const line of readFileSync(path, 'utf8').split('\n').filter(Boolean)) {
-      const [name, cost] = JSON.parse(line) as [string, number];
-      this.costs.set(name, cost);
+      const [name, cost] = JSON.parse(line) as [string, number | null];
+      this.costs.set(name, cost ?? Infinity);
     }
   }
 
@@ -93,16 +97,14 @@ async function policyOf(path: string | undefined, tasks: number, updates: number
   const drawn = drawNeighbourhoodTasks(random, tasks);
   console.error(`cores of ${drawn.map(({ core }) => core.count).join(', ')} variables`);
   const { tf, name } = await loadBackend();
-  let episodes = 0;
   const policy = trainNeighbourhoods(tf, drawn, updates, true, random, ({ update, meanReturn, entropy }) => {
-    episodes++;
     console.error(`update ${update}: return ${meanReturn.toFixed(3)}, entropy ${entropy.toFixed(2)}`);
   });
   if (path !== undefined)
     saveCheckpoint(path, {
       ...policy,
       algorithm: 'ppo',
-      trainedBy: { seed: TRAINING_SEED, updates, episodes, backend: name },
+      trainedBy: { seed: TRAINING_SEED, updates, episodes: updates * NEIGHBOURHOOD_EPISODES, backend: name },
       optimizer: null,
       config: null,
     });
@@ -134,54 +136,68 @@ function runsOf(
   return { name, costs };
 }
 
-/** Of one instance and method: cost above the best of all its runs, percent, per seed. */
+/** Of one instance and method: cost above the best of all its runs, percent, per seed; Infinity where nothing was found. */
 function excessOf({ costs }: Runs, method: string): number[] {
   const best = Math.min(...Object.values(costs).flat());
-  return costs[method].map((cost) => 100 * (cost / best - 1));
+  return costs[method].map((cost) => (cost < Infinity ? 100 * (cost / best - 1) : Infinity));
 }
 
-/** Rows of a table: mean and median excess, and the paired difference to the base with its 95 % interval over instances. */
+/**
+ * Rows of a table: share of runs with a solution, their median excess; paired with the base, the mean difference where both
+ * found one, and how often which was better (something is better than nothing). Intervals resample whole instances.
+ */
 function summary(all: readonly Runs[]): string[] {
   const random = new Random(1);
+  const interval = (values: readonly number[], digits: number): string => {
+    const means = Array.from({ length: RESAMPLES }, () => mean(values.map(() => random.pick(values))));
+    return `${signed(mean(values), digits)} (${signed(quantile(means, 0.025), digits)} to ${signed(quantile(means, 0.975), digits)})`;
+  };
   return NAMES.map((method) => {
     const excess = all.flatMap((runs) => excessOf(runs, method));
-    const difference = all.map((runs) => {
+    const found = excess.filter((x) => x < Infinity);
+    const share = `${found.length} of ${excess.length}`;
+    const row = `| ${method} | ${share} | ${found.length === 0 ? '' : median(found).toFixed(3)} |`;
+    if (method === BASE) return `${row} | | |`;
+    const differences: number[] = [];
+    const verdicts: number[] = [];
+    let better = 0;
+    let worse = 0;
+    for (const runs of all) {
       const base = excessOf(runs, BASE);
-      return excessOf(runs, method).map((x, k) => x - base[k]);
-    });
-    const means = difference.map(mean);
-    const resampled = Array.from({ length: RESAMPLES }, () => mean(means.map(() => random.pick(means))));
-    const pairs = difference.flat();
-    const better = pairs.filter((d) => d < 0).length;
-    const worse = pairs.filter((d) => d > 0).length;
-    const against =
-      method === BASE
-        ? '| |'
-        : `${signed(mean(means))} (${signed(quantile(resampled, 0.025))} to ${signed(quantile(resampled, 0.975))}) | ${better} : ${worse} |`;
-    return `| ${method} | ${mean(excess).toFixed(3)} | ${median(excess).toFixed(3)} | ${against}`;
+      const own = excessOf(runs, method);
+      const both = own.map((x, k) => x - base[k]).filter(Number.isFinite);
+      if (both.length > 0) differences.push(mean(both));
+      const wins = own.filter((x, k) => x < base[k]).length;
+      const losses = own.filter((x, k) => x > base[k]).length;
+      verdicts.push((wins - losses) / own.length);
+      better += wins;
+      worse += losses;
+    }
+    const difference = differences.length === 0 ? '' : interval(differences, 3);
+    return `${row} ${difference} | ${better} : ${worse} | ${interval(verdicts, 2)} |`;
   });
 }
 
-function signed(x: number): string {
-  return `${x < 0 ? '' : '+'}${x.toFixed(3)}`;
+function signed(x: number, digits: number): string {
+  return `${x < 0 ? '' : '+'}${x.toFixed(digits)}`;
 }
 
 const SUMMARY_HEAD = [
-  '| choice | mean excess, % | median | minus the bandit’s, mean (95 % interval over instances) | better : worse, paired |',
-  '|---|---|---|---|---|',
+  '| choice | found | median excess, % | minus the bandit’s, mean (95 %) | better : worse than the bandit | share (95 %) |',
+  '|---|---|---|---|---|---|',
 ];
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      tasks: { type: 'string', default: '14' },
-      updates: { type: 'string', default: '24' },
+      tasks: { type: 'string', default: '10' },
+      updates: { type: 'string', default: '40' },
       drawn: { type: 'string', default: '20' },
-      'drawn-seconds': { type: 'string', default: '1' },
-      'drawn-seeds': { type: 'string', default: '5' },
+      'drawn-seconds': { type: 'string', default: '0.5' },
+      'drawn-seeds': { type: 'string', default: '3' },
       instances: { type: 'string', default: 'K,M,S,U' },
-      seconds: { type: 'string', default: '6' },
-      seeds: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '5' },
+      seeds: { type: 'string', default: '2' },
       policy: { type: 'string' },
       runs: { type: 'string' },
       out: { type: 'string', default: 'partitions' },
@@ -218,9 +234,11 @@ async function main(): Promise<void> {
     '',
     `Made by \`${command}\`.`,
     '',
-    `PPO learned on ${tasks} drawn training graphs (${updates} updates of 12 episodes, seed ${TRAINING_SEED}); it saw none of the instances below. All`,
+    `PPO learned on ${tasks} drawn training graphs (${updates} updates of ${NEIGHBOURHOOD_EPISODES} episodes, seed ${TRAINING_SEED}); it saw none of the instances below. All`,
     'choices have the same processor time, one thread, after reading and reducing. Excess: cost above the best of all runs on the',
     'instance. *bandit* draws arms by gain per work and explores dear arms less often; with *even draws* it explores all as often.',
+    'The policy starts as a copy of a bandit over slices of work and decides for each slice; 24 hidden units. Differences are paired by',
+    'instance and seed, intervals resample instances; the share is wins less losses of all pairs, a solution being better than none.',
     '',
     `## ${count} drawn instances, ${values['drawn-seeds']} seeds, ${values['drawn-seconds']} s each`,
     '',
@@ -252,7 +270,7 @@ function contestPages(contest: readonly Runs[], seeds: string, seconds: string):
 }
 
 function figure(cost: number): string {
-  return Math.round(cost).toLocaleString('en-US');
+  return cost < Infinity ? Math.round(cost).toLocaleString('en-US') : 'none';
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

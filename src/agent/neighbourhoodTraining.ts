@@ -17,10 +17,13 @@ import type { PpoOptions, PpoProgress } from './ppo.js';
 import { DEFAULT_PPO, trainPpo } from './ppo.js';
 import { Scorer } from './scorer.js';
 
+/** Episodes of an update. */
+export const NEIGHBOURHOOD_EPISODES = 12;
+
 /** A block costs about as much as a thousand weights: the network is small. */
 const PPO: PpoOptions = {
   ...DEFAULT_PPO,
-  environments: 12,
+  environments: NEIGHBOURHOOD_EPISODES,
   hidden: 24,
   floorQuantile: 0,
   entropyBonus: 0.01,
