@@ -60,11 +60,11 @@ const JOBS: readonly BenchJob[] = [
   },
 ];
 
-const VARIATIONS = 3;
-const TRIALS = 7;
+const VARIATIONS = 2;
+const TRIALS = 5;
 const PROPOSALS = 8;
 const EVALUATIONS = 100;
-const BEST_EVALUATIONS = 4000;
+const BEST_EVALUATIONS = 2000;
 
 /** Mean over problems of the median gap over trials. */
 interface Gaps {
@@ -210,8 +210,8 @@ function writePage(
     '# Fine-tuning on observed jobs',
     '',
     'Gaps to the best plan known, before and after fine-tuning on the job: the best of 8 proposals of the policy (8), and the',
-    "agent's plan after 100 evaluations (100); medians over 7 seeds of the search. `varied`: the job with other devices, batches and",
-    'faults, which training did not see (mean of 3).',
+    `agent's plan after ${EVALUATIONS} evaluations (${EVALUATIONS}); medians over ${TRIALS} seeds of the search. \`varied\`: the job with other devices, batches and`,
+    `faults, which training did not see (mean of ${VARIATIONS}).`,
     '',
     `    npx tsx bench/finetune.ts ${args.join(' ')}`,
     '',

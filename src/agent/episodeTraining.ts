@@ -31,6 +31,10 @@ export interface EpisodeTraining<E extends Environment> {
   readonly teachers: readonly ((environment: E) => Teacher)[];
   /** Rewards are multiplied by this for the agent, so that what one decision earns is of order 0.1 to 1. */
   readonly rewardScale: number;
+  /** Asked between episodes: true ends the training with what there is. */
+  readonly stopped?: () => boolean;
+  /** Told after every episode how many there were, and the best return of all. */
+  readonly onEpisode?: (played: number, bestReturn: number) => void;
   /** Settings that differ from `EPISODE_OPTIONS`. */
   readonly options?: Partial<PpoOptions & DqnOptions & SacOptions>;
 }
@@ -83,7 +87,7 @@ export function trainOnEpisodes<E extends Environment>(
   random: Random,
 ): EpisodeOutcome {
   const { agent, episodes, teachers, rewardScale } = training;
-  const record = new EpisodeRecord();
+  const record = new EpisodeRecord(training.onEpisode);
   const watched = (): Watched => new Watched(make(), rewardScale, record);
   const returnsOf = { ...EPISODE_OPTIONS[agent === 'ppo' ? 'dqn' : agent], ...training.options };
   const demonstrations = teachers.flatMap((teacher) => {
@@ -91,7 +95,7 @@ export function trainOnEpisodes<E extends Environment>(
     return demonstrateEpisode(new Watched(inner, rewardScale, record), 0, teacher(inner), returnsOf);
   });
   const shownReturn = record.bestReturn;
-  const progress = (): number => record.returns.length / episodes;
+  const progress = (): number => (training.stopped?.() === true ? 1 : record.returns.length / episodes);
   const scorer = trainAgent(tf, watched, training, demonstrations, random, () => progress() / TRAINING_SHARE);
   const rate = (batch: Batch): Float32Array =>
     agent === 'dqn' ? inferQ(scorer, batch) : scorer.infer(batch).scores;
@@ -140,11 +144,15 @@ class EpisodeRecord {
   bestReturn = -Infinity;
   bestActions: readonly number[] = [];
 
+  constructor(private readonly onEpisode: EpisodeTraining<Environment>['onEpisode']) {}
+
   add(episodeReturn: number, actions: readonly number[]): void {
     this.returns.push(episodeReturn);
-    if (episodeReturn <= this.bestReturn) return;
-    this.bestReturn = episodeReturn;
-    this.bestActions = actions.slice();
+    if (episodeReturn > this.bestReturn) {
+      this.bestReturn = episodeReturn;
+      this.bestActions = actions.slice();
+    }
+    this.onEpisode?.(this.returns.length, this.bestReturn);
   }
 }
 

@@ -96,7 +96,7 @@ export async function placeWorkload(request: PlaceRequest, hooks: PlaceHooks): P
   const started = hooks.clock();
   const highs = request.objective === 'latency' ? await loadHighs() : undefined;
   const path = request.workloadPath;
-  const document = parse(readTextFile(path, 'a workload in JSON'), path);
+  const document = readWorkload(path);
   const left = (): number =>
     Math.max(0.01, request.timeoutSec * 0.98 - SPARE_SEC - (hooks.clock() - started));
   const solved =
@@ -249,7 +249,9 @@ function overridden(problem: PlaceProblem, request: PlaceRequest): PlaceProblem 
   return changed;
 }
 
-function parse(text: string, path: string): unknown {
+/** The document of a workload file. @throws PartitionError input when it is no JSON */
+export function readWorkload(path: string): unknown {
+  const text = readTextFile(path, 'a workload in JSON');
   try {
     return JSON.parse(text) as unknown;
   } catch (e) {

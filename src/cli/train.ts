@@ -2,7 +2,7 @@
 import { dirname } from 'node:path';
 import type { CommandModule } from 'yargs';
 import type { TrainSummary, TrainingReport } from '../api/index.js';
-import { FINE_TUNING, SHIPPED_TRAINING, fineTuneTable } from '../api/index.js';
+import { FINE_TUNING, SHIPPED_TRAINING, episodeTable, fineTuneTable } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { checkWritableFolder } from '../util/files.js';
 import { formatSeconds } from '../util/format.js';
@@ -67,6 +67,10 @@ export const trainCommand: CommandModule<object, Args> = {
           'to pass a guard: on the suite and on the observed jobs it must not be worse than the old one beyond the',
           'tolerance that is printed. Passed, it replaces policy.json (the old one stays as policy.json.previous);',
           'refused, the old one stays, and the exit code is 0 all the same.',
+          '',
+          'A configuration with episode: { placement: workload.json } or { schedule: plan.json } trains ppo, dqn or sac on',
+          'that one problem, shown its experts first, and answers with the best episode.',
+          '',
           'Examples:',
           '  partition train --out run1                     the shipped policy again',
           '  partition train mine.yaml --out run2           a configuration of your own',
@@ -93,6 +97,13 @@ export const trainCommand: CommandModule<object, Args> = {
     const view = new TrainingView(args);
     const thread = trainInWorker({ ...common, configPath: args.config ?? SHIPPED_TRAINING }, view.news);
     const { reply: summary, interrupted } = await awaitOrStop(thread).finally(view.done);
+    if ('kind' in summary) {
+      // Stopped or not, the best episode is an answer.
+      if (args.json) printJson(summary);
+      else print(episodeTable(summary));
+      if (interrupted !== null) process.exit(interrupted);
+      return;
+    }
     if (interrupted !== null) {
       printError(
         `partition: interrupted after update ${summary.updates} of ${summary.plannedUpdates}; ${summary.checkpointPath} is written, --resume goes on`,

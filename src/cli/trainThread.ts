@@ -1,5 +1,6 @@
 /** Trains in a second thread. */
 import type {
+  EpisodeFacts,
   FineTuneFacts,
   FineTuneRequest,
   TrainRequest,
@@ -18,12 +19,16 @@ export type TrainNews =
     }
   | { readonly kind: 'text'; readonly text: string };
 
-/** Stopped, it writes a checkpoint and ends after the present update. */
+/** Stopped, it writes a checkpoint and ends after the present update or episode. */
 export function trainInWorker(
   request: TrainRequest,
   onNews: (news: TrainNews) => void,
-): Thread<TrainSummary> {
-  return startThread<TrainRequest, TrainNews, TrainSummary>('./trainWorker.js', request, onNews);
+): Thread<TrainSummary | EpisodeFacts> {
+  return startThread<TrainRequest, TrainNews, TrainSummary | EpisodeFacts>(
+    './trainWorker.js',
+    request,
+    onNews,
+  );
 }
 
 /** Stopped, it writes a checkpoint and the new policy as far as it got, and judges nothing. */

@@ -1,10 +1,17 @@
 /** The training thread. */
-import type { FineTuneFacts, FineTuneRequest, TrainHooks, TrainRequest, TrainSummary } from '../api/index.js';
-import { fineTunePolicy, trainPolicy } from '../api/index.js';
+import type {
+  EpisodeFacts,
+  FineTuneFacts,
+  FineTuneRequest,
+  TrainHooks,
+  TrainRequest,
+  TrainSummary,
+} from '../api/index.js';
+import { fineTunePolicy, isEpisodeConfig, trainEpisodes, trainPolicy } from '../api/index.js';
 import { work } from './thread.js';
 import type { TrainNews } from './trainThread.js';
 
-await work<TrainRequest | FineTuneRequest, TrainNews, TrainSummary | FineTuneFacts>(
+await work<TrainRequest | FineTuneRequest, TrainNews, TrainSummary | FineTuneFacts | EpisodeFacts>(
   (request, tell, stopped) => {
     const hooks: TrainHooks = {
       clock: () => performance.now() / 1000,
@@ -13,6 +20,7 @@ await work<TrainRequest | FineTuneRequest, TrainNews, TrainSummary | FineTuneFac
       onUpdate: (report, updates, backend) => tell({ kind: 'update', report, updates, backend }),
       onProgress: (text) => tell({ kind: 'text', text }),
     };
-    return 'from' in request ? fineTunePolicy(request, hooks) : trainPolicy(request, hooks);
+    if ('from' in request) return fineTunePolicy(request, hooks);
+    return isEpisodeConfig(request.configPath) ? trainEpisodes(request, hooks) : trainPolicy(request, hooks);
   },
 );
