@@ -2,11 +2,15 @@
  * Replanning through event streams: total job time of the agent against keeping the plan, planning from scratch with each
  * classical method at equal decision time, and an oracle that knows the future.
  *
- *     npx tsx bench/replan.ts [--streams 1..20] [--decision 0.3] [--oracle 1.5] [--json out.json] [--write]
+ *     npx tsx bench/replan.ts [--streams 1..20] [--decision 0.3] [--oracle 1.5] [--threads 2] [--json out.json] [--write]
  *
  * Streams beyond 20 are drawn from their seed. --write puts the table into partitions/replan.md.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { analyzeModel, problemOf } from '../src/api/problem.js';
@@ -49,6 +53,7 @@ const COSTS = { restartSec: 120, lostSec: 900 };
 
 export interface StreamRow {
   readonly name: string;
+  readonly seed: number;
   readonly events: number;
   /** Seconds of the job by method, with keep and oracle. */
   readonly totalSec: Record<string, number>;
@@ -161,7 +166,7 @@ export async function runOne(
     if (best !== null) pool[i].push(asPlan(best, where));
   }
   totalSec['oracle'] = oracleSec(job, pool);
-  return { name: stream.name, events: moments.length, totalSec, decisionsSec };
+  return { name: stream.name, seed: stream.seed, events: moments.length, totalSec, decisionsSec };
 }
 
 export function tableOf(rows: readonly StreamRow[]): string {
@@ -202,58 +207,132 @@ function readRows(path: string): StreamRow[] {
   ) as StreamRow[];
 }
 
+/** `1..20`, `3` or `1,5,9`. */
+function seedsOf(text: string): number[] {
+  return text.split(',').flatMap((part) => {
+    const [from, to] = part.split('..').map(Number);
+    return Array.from({ length: (to ?? from) - from + 1 }, (_, i) => from + i);
+  });
+}
+
+/** Runs the streams in so many processes, dealt out in turn; the processor clock of each is its own. */
+async function inProcesses(
+  seeds: readonly number[],
+  threads: number,
+  args: readonly string[],
+): Promise<StreamRow[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'replan-'));
+  try {
+    const parts = Array.from({ length: threads }, (_, t) => seeds.filter((_seed, i) => i % threads === t));
+    await Promise.all(
+      parts.map(async (part, t) => {
+        const own = ['--streams', part.join(','), '--json', join(folder, `${t}.json`)];
+        const child = spawn(
+          process.execPath,
+          [...process.execArgv, fileURLToPath(import.meta.url), ...own, ...args],
+          {
+            stdio: ['ignore', 'ignore', 'inherit'],
+          },
+        );
+        const [code] = (await once(child, 'close')) as [number];
+        if (code !== 0) throw new Error(`streams ${part.join(',')} ended with ${code}`);
+      }),
+    );
+    const rows = parts.flatMap((_, t) => readRows(join(folder, `${t}.json`)));
+    const order = new Map(seeds.map((seed, i) => [seed, i]));
+    return rows.sort((a, b) => order.get(a.seed)! - order.get(b.seed)!);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       streams: { type: 'string', default: '1..20' },
       decision: { type: 'string', default: '0.3' },
       oracle: { type: 'string', default: '1.5' },
+      threads: { type: 'string', default: '1' },
       json: { type: 'string' },
       methods: { type: 'string', default: METHODS.join(',') },
       merge: { type: 'string', multiple: true },
       write: { type: 'boolean', default: false },
     },
   });
-  const [from, to] = values.streams.split('..').map(Number);
-  const known = loadStreams();
-  const rows: StreamRow[] = (values.merge ?? []).flatMap(readRows);
-  if (values.merge === undefined)
-    for (let seed = from; seed <= (to ?? from); seed++) {
-      const stream = known.find((s) => s.seed === seed) ?? drawStream(seed);
-      const row = await runOne(
-        stream,
-        Number(values.decision),
-        Number(values.oracle),
-        values.methods.split(','),
-      );
-      rows.push(row);
-      const o = row.totalSec['oracle'];
-      process.stderr.write(
-        `${row.name}: ${Object.entries(row.totalSec)
-          .map(([k, v]) => `${k} ${(100 * (v / o - 1)).toFixed(2)}`)
-          .join(', ')}; decisions up to ${Math.max(...row.decisionsSec).toFixed(2)} s\n`,
-      );
-      if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(rows));
-    }
+  const seeds = seedsOf(values.streams);
+  const threads = Math.min(Number(values.threads), seeds.length);
+  const { decision, oracle, methods } = values;
+  const began = performance.now();
+  const rows: StreamRow[] =
+    values.merge !== undefined
+      ? values.merge.flatMap(readRows)
+      : threads > 1
+        ? await inProcesses(seeds, threads, [
+            '--decision',
+            decision,
+            '--oracle',
+            oracle,
+            '--methods',
+            methods,
+          ])
+        : await inTurn(seeds, Number(decision), Number(oracle), methods.split(','), values.json);
+  if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(rows));
   const table = tableOf(rows);
   process.stdout.write(`${table}\n`);
+  process.stderr.write(`${((performance.now() - began) / 60_000).toFixed(1)} minutes\n`);
   if (values.write)
     writeFileSync(
       fileURLToPath(new URL('../partitions/replan.md', import.meta.url)),
-      pageOf(table, values.decision),
+      pageOf(table, decision, oracle),
     );
 }
 
-function pageOf(table: string, decision: string): string {
+async function inTurn(
+  seeds: readonly number[],
+  decisionSec: number,
+  oracleBudgetSec: number,
+  methods: readonly string[],
+  json: string | undefined,
+): Promise<StreamRow[]> {
+  const known = loadStreams();
+  const rows: StreamRow[] = [];
+  for (const seed of seeds) {
+    const stream = known.find((s) => s.seed === seed) ?? drawStream(seed);
+    const row = await runOne(stream, decisionSec, oracleBudgetSec, methods);
+    rows.push(row);
+    const o = row.totalSec['oracle'];
+    process.stderr.write(
+      `${row.name}: ${Object.entries(row.totalSec)
+        .map(([k, v]) => `${k} ${(100 * (v / o - 1)).toFixed(2)}`)
+        .join(', ')}; decisions up to ${Math.max(...row.decisionsSec).toFixed(2)} s\n`,
+    );
+    if (json !== undefined) writeFileSync(json, JSON.stringify(rows));
+  }
+  return rows;
+}
+
+function pageOf(table: string, decision: string, oracle: string): string {
   return `# Replanning through event streams
 
 Twenty streams of \`src/data/suite/streams.yaml\`, committed before anything was tuned on them: hosts fail, come back, leave
-and join, devices throttle, links degrade, under jobs of five models on 64 to 4,096 devices. Total job time, relative to an oracle that knows
-all events and chooses among the plans that any method found, and among those of a search with five times the decision time.
+and join, devices throttle, links degrade, under jobs of five models on 64 to 4,096 devices.
 
-\`npx tsx bench/replan.ts --write\`; ${decision} s a decision for every method, the same harness, the same rule for keep or change; a failed host
-costs ${COSTS.lostSec} s of work and ${COSTS.restartSec} s of restart, any other change the restart and moving the state.
-The agent starts warm from the running plan; classical methods plan from scratch.
+\`npx tsx bench/replan.ts --decision ${decision} --oracle ${oracle} --write\` (\`--threads 2\` runs two streams at a time). Every method has
+${decision} s of processor time for a decision, the same choice among numbers of devices and the same rule for keep or change, in which every event
+is met on its own. A failed host costs ${COSTS.lostSec} s of work and ${COSTS.restartSec} s of restart; any other change of plan costs the restart and the time in
+which every device receives all that it will hold.
+
+- **agent**: what \`partition replan\` does; dynamic programming and the agent's race look at every count, the agent and annealing go on
+  from the best plan known, the running one among them.
+- **agent-off**: the same with the policy switched off: it draws where the policy would choose.
+- **anneal-warm**: dynamic programming looks, annealing goes on from the best plan known.
+- All others plan from scratch with that method alone, on the same counts.
+- **keep**: the running decisions with as many replicas as the devices that are left allow.
+- **oracle**: knows all events. Its plans are those that any method offered after an event, and those of a search of ${oracle} s; by dynamic
+  programming over the events it takes the sequence of plans, changes and moves included, that ends the job soonest. It bounds whoever
+  chooses from these plans; it is no bound for plans that nobody found.
+
+Total job time over the oracle's:
 
 ${table}
 `;

@@ -18,6 +18,7 @@ import { problemsUnder } from './replanProblems.js';
 import { NOTHING, levelsOf, nameOf, oldRanks, samePlan, settled, touched } from './replanSides.js';
 import type { Setting } from './replanSides.js';
 import { openRunningJob } from './runningJob.js';
+import type { RunningJob } from './runningJob.js';
 
 export interface ReplanRequest extends StatedCondition {
   readonly modelPath: string;
@@ -84,9 +85,17 @@ export interface MigrationManifest {
  * infeasible when nothing fits what is left
  */
 export async function replan(request: ReplanRequest, hooks: ReplanHooks): Promise<ReplanReply> {
-  const { planPath } = request;
   hooks.onProgress?.(`reading ${request.modelPath}`);
-  const job = openRunningJob(planPath, request.modelPath);
+  return replanJob(openRunningJob(request.planPath, request.modelPath), request, hooks);
+}
+
+/** As `replan`, of a job that is open. */
+export async function replanJob(
+  job: RunningJob,
+  request: ReplanRequest,
+  hooks: ReplanHooks,
+): Promise<ReplanReply> {
+  const { planPath } = request;
   const { plan, run, before, options, base, running } = job;
   const spec =
     request.cluster === undefined && request.devices === undefined
