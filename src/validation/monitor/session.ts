@@ -123,7 +123,7 @@ export class MonitorSession {
   /** A finding from outside of the records: a source that gives none. */
   report(found: Omit<Found, 'step'>): void {
     const { window, incidents } = this.watch;
-    incidents.report({ ...found, step: Math.max(0, window.newestStep) } as Found, window.closedSteps);
+    incidents.report({ ...found, step: Math.max(0, window.newestStep) }, window.closedSteps);
   }
 
   turnAway(fault: Fault, where: string, text: string): void {
