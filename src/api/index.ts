@@ -49,6 +49,8 @@ export {
 export type { RobustRequest } from './robust.js';
 export { checkPriced, parseRisk, planRisk, underFailures } from './risk.js';
 export type { RiskFlags, RiskRequest } from './risk.js';
+export { replanRisk } from './replanRisk.js';
+export type { ReplanRisk } from './replanRisk.js';
 export { riskTable } from '../report/riskTable.js';
 export type { RiskFacts } from '../report/riskTable.js';
 export { REPLAN_DEFAULTS, replan } from './replan.js';

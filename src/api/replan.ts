@@ -17,6 +17,7 @@ import type { StatedCondition } from './replanCondition.js';
 import { problemsUnder } from './replanProblems.js';
 import { NOTHING, levelsOf, nameOf, oldRanks, samePlan, settled, touched } from './replanSides.js';
 import type { Setting } from './replanSides.js';
+import type { RiskFlags } from './risk.js';
 import { openRunningJob } from './runningJob.js';
 import type { RunningJob } from './runningJob.js';
 
@@ -41,6 +42,8 @@ export interface ReplanRequest extends StatedCondition {
   readonly restartSec?: number | undefined;
   /** Reading the last checkpoint and the work since, where some state is lost; default 900. */
   readonly rollbackSec?: number | undefined;
+  /** What fails from now on, and by when the job should end: run.json keeps it. */
+  readonly failures?: RiskFlags | undefined;
   /** Folder; default: `replanned` beside the plan. */
   readonly out?: string | undefined;
 }

@@ -29,6 +29,7 @@ export function writeReplanFiles(
           cluster: request.cluster ?? run.cluster ?? reply.plan.cluster.name,
           ...(run.calibration === undefined ? {} : { calibration: run.calibration }),
           ...(run.bind === undefined ? {} : { bind: run.bind }),
+          failures: request.failures ?? run.failures,
         },
       },
       null,

@@ -148,6 +148,12 @@ export interface RiskSubject extends JobSize {
   readonly ratios: { readonly low: number; readonly high: number } | null;
 }
 
+/** How far steps of such plans were from their prediction; null where nothing was measured. */
+export function ratiosOf({ stack, phase, cluster }: Plan): RiskSubject['ratios'] {
+  const interval = stepTimeInterval(1, { stack, phase, cluster: cluster.name });
+  return interval && { low: interval.lowSec, high: interval.highSec };
+}
+
 /** The plan's job under these failures: when it ends, what it costs. */
 export function planRisk(
   plan: Plan,
@@ -156,14 +162,11 @@ export function planRisk(
   options: Pick<ProblemOptions, 'cluster' | 'calibration'>,
   seed: number,
 ): RiskFacts {
-  const { stepTimeSec, costPerStep } = plan.prediction;
-  const { stack, phase } = plan;
-  const interval = stepTimeInterval(stepTimeSec, { stack, cluster: plan.cluster.name, phase });
   const subject = {
     ...jobOf(plan, request, options),
-    usdPerStep: costPerStep,
+    usdPerStep: plan.prediction.costPerStep,
     standstillSec: 0,
-    ratios: interval && { low: interval.lowSec / stepTimeSec, high: interval.highSec / stepTimeSec },
+    ratios: ratiosOf(plan),
   };
   return riskOf(subject, request, risk, seed);
 }

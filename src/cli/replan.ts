@@ -2,8 +2,19 @@
 import { dirname, join } from 'node:path';
 import type { CommandModule } from 'yargs';
 import type { ReplanReply, ReplanRequest } from '../api/index.js';
-import { REPLAN_DEFAULTS, methodNames, replanTable, writeReplanFiles } from '../api/index.js';
+import {
+  REPLAN_DEFAULTS,
+  methodNames,
+  parseMtbf,
+  parseRisk,
+  replanRisk,
+  replanTable,
+  riskTable,
+  writeReplanFiles,
+} from '../api/index.js';
 import { checkWritableFolder } from '../util/files.js';
+import type { RiskArgs } from './failureOptions.js';
+import { riskFlags, withRisk } from './failureOptions.js';
 import { onInterrupt } from './interrupt.js';
 import type { CommonArgs } from './options.js';
 import {
@@ -20,23 +31,24 @@ import { Progress, commandLine, print, printJson } from './output.js';
 import { MOST_DEVICES } from './problemOptions.js';
 import { startThread } from './thread.js';
 
-type Args = CommonArgs & {
-  model?: string;
-  plan?: string;
-  observed?: string;
-  cluster?: string;
-  devices?: string;
-  failed?: string;
-  slow?: string;
-  degraded?: string;
-  method: string;
-  budget: string;
-  seed: string;
-  steps: string;
-  restart: string;
-  rollback: string;
-  out?: string;
-};
+type Args = CommonArgs &
+  RiskArgs & {
+    model?: string;
+    plan?: string;
+    observed?: string;
+    cluster?: string;
+    devices?: string;
+    failed?: string;
+    slow?: string;
+    degraded?: string;
+    method: string;
+    budget: string;
+    seed: string;
+    steps: string;
+    restart: string;
+    rollback: string;
+    out?: string;
+  };
 
 const USAGE = 'replan <model.onnx> <plan.json>';
 const LARGEST_SEED = 2 ** 32 - 1;
@@ -45,11 +57,13 @@ export const replanCommand: CommandModule<object, Args> = {
   command: 'replan [model] [plan]',
   describe: 'keep or change the plan of a running job, moving its state included',
   builder: (argv) =>
-    withCommon(
-      argv
-        .usage(`partition ${USAGE}`)
-        .positional('model', { type: 'string', describe: 'ONNX file' })
-        .positional('plan', { type: 'string', describe: 'plan.json of the running job' }),
+    withRisk(
+      withCommon(
+        argv
+          .usage(`partition ${USAGE}`)
+          .positional('model', { type: 'string', describe: 'ONNX file' })
+          .positional('plan', { type: 'string', describe: 'plan.json of the running job' }),
+      ),
     )
       .option('observed', text('log of the job, or the state that partition monitor left'))
       .option('failed', text('devices that are gone: hosts and ranks, host7,rank12'))
@@ -87,6 +101,7 @@ export const replanCommand: CommandModule<object, Args> = {
           '  partition replan model.onnx model.partition/plan.json --observed job.jsonl --json',
           '  partition replan model.onnx model.partition/plan.json --observed model.partition/monitor/state.json',
           '  partition replan model.onnx model.partition/plan.json --devices 1536 --restart 300s',
+          '  partition replan model.onnx model.partition/plan.json --failed host7 --mtbf device=50000h --deadline 9d',
         ].join('\n'),
       ) as never,
   handler: async (args) => {
@@ -110,8 +125,11 @@ export const replanCommand: CommandModule<object, Args> = {
       steps: integerBetween(args.steps, '--steps', 1, Number.MAX_SAFE_INTEGER),
       restartSec: parseSeconds(args.restart, '--restart'),
       rollbackSec: parseSeconds(args.rollback, '--rollback'),
+      failures: riskFlags(args),
       out,
     };
+    if (args.mtbf !== undefined) parseMtbf(args.mtbf);
+    parseRisk(args);
     checkWritableFolder(out);
     const progress = new Progress(args.quiet);
     const release = onInterrupt(() => {
@@ -122,9 +140,14 @@ export const replanCommand: CommandModule<object, Args> = {
       progress.update(news),
     );
     const reply = await thread.ended.finally(() => progress.done());
+    const risk = replanRisk(reply, request.failures, request.seed ?? 0);
     const facts = writeReplanFiles(reply, request, out, commandLine());
     release();
-    if (args.json) printJson(facts);
-    else print(replanTable(facts));
+    if (args.json) printJson(risk === null ? facts : { ...facts, risk });
+    else {
+      print(replanTable(facts));
+      if (risk?.keep) print(`\ngoing on as it is\n${riskTable(risk.keep)}`);
+      if (risk?.change) print(`\nwith the new plan\n${riskTable(risk.change)}`);
+    }
   },
 };
