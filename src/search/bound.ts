@@ -13,9 +13,10 @@
  */
 import { CONTEXT_EXCHANGES, contextFault } from '../parallel/context.js';
 import { deviceInJob, stackOn } from '../cost/stack.js';
+import { shardKeyOf } from '../plan/candidate.js';
 import { pipelineBoundSec } from '../simulate/bound.js';
 import type { PlanProblem } from '../simulate/types.js';
-import type { TableView } from '../simulate/table.js';
+import { contextExposed, tensorExposed } from '../simulate/table.js';
 import { DecidedBound } from './decidedBound.js';
 import type { Decisions, MeshDegrees } from './space.js';
 import { PlanSpace } from './space.js';
@@ -54,29 +55,45 @@ export function enumerateCells(space: PlanSpace): Cell[] {
  * Bound of a cell from its cost tables: on a mixed cluster, as if all ran on the group that is fastest for it, and under
  * the exchange of a sequence's parts and the sharding that are faster (which ones depends on the shapes and on what is hidden).
  */
-export function tableBoundSec(problem: PlanProblem, model: StageModel, cell: Cell): number {
-  const { mesh, microbatch } = cell;
+export function tableBoundSec(
+  problem: PlanProblem,
+  { mesh, microbatch }: Omit<Cell, 'peakBoundSec'>,
+): number {
+  const { costs, cluster, stack, segmentation } = problem;
+  const { classCount, classSize } = segmentation;
+  const trains = problem.phase === 'train';
   let work = Infinity;
   let widest = Infinity;
   let share = 1;
-  const shardings = problem.costs.leannesses?.(mesh) ?? [0];
+  const shardings = costs.leannesses?.(mesh) ?? [0];
   for (const contextExchange of CONTEXT_EXCHANGES) {
     if (contextFault(contextExchange, mesh.tp, mesh.cp, problem.contextHeads) !== null) continue;
-    for (let i = 0; i < shardings.length * problem.cluster.groups.length; i++) {
+    for (let i = 0; i < shardings.length * cluster.groups.length; i++) {
       const leanness = shardings[i % shardings.length];
-      const { forwardSec, backwardSec }: TableView = model.table(
-        { ...mesh, microbatch, contextExchange, leanness },
-        Math.floor(i / shardings.length),
-      );
-      const last = forwardSec.length - 1;
+      const deviceGroup = Math.floor(i / shardings.length);
+      const c = costs.costs(shardKeyOf({ ...mesh, microbatch, contextExchange, leanness }, deviceGroup));
+      // As `TableView` has it; the table itself is not worth its making for a cell that is looked at once.
+      const tp = tensorExposed(c, stack);
+      const cp = contextExposed(c, stack);
+      const ep = stack.epExposed;
+      let all = 0;
       let costliest = 0;
-      for (let s = 0; s < last; s++) {
-        const forward = forwardSec[s + 1] - forwardSec[s];
-        const all = forward + backwardSec[s + 1] - backwardSec[s];
-        costliest = Math.max(costliest, all);
-        if (all > 0) share = Math.min(share, forward / all);
+      for (let k = 0; k < classCount; k++) {
+        const forward =
+          c.forwardSec[k] + tp * c.tpForwardSec[k] + cp * c.cpForwardSec[k] + ep * c.epForwardSec[k];
+        const backward = trains
+          ? c.backwardInputSec[k] +
+            c.backwardWeightSec[k] +
+            tp * c.tpBackwardSec[k] +
+            cp * c.cpBackwardSec[k] +
+            ep * c.epBackwardSec[k]
+          : 0;
+        const both = forward + backward;
+        all += classSize[k] * both;
+        if (classSize[k] > 0 && both > costliest) costliest = both;
+        if (classSize[k] > 0 && both > 0) share = Math.min(share, forward / both);
       }
-      work = Math.min(work, forwardSec[last] + backwardSec[last]);
+      work = Math.min(work, all);
       widest = Math.min(widest, costliest);
     }
   }
@@ -141,7 +158,7 @@ function findLowerBound(problem: PlanProblem, maxTables: number): number {
   const model = new StageModel(problem);
   const open = cells.map((cell) => ({
     cell,
-    boundSec: Math.max(cell.peakBoundSec, tableBoundSec(problem, model, cell)),
+    boundSec: Math.max(cell.peakBoundSec, tableBoundSec(problem, cell)),
   }));
   // Least bound of what is decided, or was left open.
   let closedSec = Infinity;

@@ -76,7 +76,7 @@ class Enumeration {
     for (const cell of byPromise(problem, enumerateCells(this.space))) {
       if (this.isRuledOut(cell.peakBoundSec)) continue;
       if (evaluator.exhausted()) return null;
-      const boundSec = Math.max(cell.peakBoundSec, tableBoundSec(problem, this.cutter.model, cell));
+      const boundSec = Math.max(cell.peakBoundSec, tableBoundSec(problem, cell));
       if (this.isRuledOut(boundSec)) continue;
       if (this.cannotFit(cell) && evaluator.best !== null) continue;
       const { best, value } = plausible(evaluator, this.space, this.cutter, cell);

@@ -48,7 +48,7 @@ export const ilpSolver: Solver = {
     let nodesLeft = NODES_PER_EVALUATION * context.budget.maxEvaluations;
     for (const { cell, best } of swept) {
       if (cell.mesh.pp === 1 || solved >= programs) continue;
-      const boundSec = tableBoundSec(problem, cutter.model, cell);
+      const boundSec = tableBoundSec(problem, cell);
       if (objectiveBoundOf(problem.objective, boundSec) >= evaluator.bestValue) continue;
       const choices = space.schedules(cell.mesh, cell.microbatch);
       for (const choice of new Set([choices[0], choices[choices.length - 1]])) {

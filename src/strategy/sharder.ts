@@ -39,8 +39,8 @@ const UNUSUAL_GAIN = 0.02;
  */
 const NEVER_SEC = 1e6;
 
-/** Prices of memory that are tried: what all kept bytes together are worth, in the time of all layers. */
-const MEMORY_PRICES = [0.25, 1, 4];
+/** Prices of memory that are tried, the highest first: what all kept bytes together are worth, in the time of all layers. */
+const MEMORY_PRICES = [4, 1, 0.25] as const;
 
 /** What saves less than these shares of memory and of time is no choice of its own. */
 const WORTH_BYTES = 0.03;
@@ -120,8 +120,14 @@ export class Sharder {
       return { points: [usual], usual: 0 };
     const anyLayout = passing === 'any';
     const perByte = usual.timeSec / usual.keptBytes;
-    for (const alongSequence of maySplitSequence ? [false, true] : [false])
-      for (const price of [0, ...MEMORY_PRICES]) this.solve(alongSequence, anyLayout, price * perByte);
+    // Tokens whole between layers may save time, never memory.
+    if (maySplitSequence) this.solve(false, anyLayout);
+    this.solve(maySplitSequence, anyLayout);
+    const [highest, ...others] = MEMORY_PRICES;
+    const leanest = this.solve(maySplitSequence, anyLayout, highest * perByte);
+    // At a lower price no less is kept.
+    if (leanest.keptBytes < usual.keptBytes * (1 - WORTH_BYTES))
+      for (const price of others) this.solve(maySplitSequence, anyLayout, price * perByte);
     const found = [...this.solved.values()].sort(
       (a, b) => a.timeSec - b.timeSec || a.keptBytes - b.keptBytes,
     );

@@ -3,7 +3,6 @@ import { expect } from 'chai';
 import { createProblem } from '../../src/api/problem.js';
 import { enumerateCells, lowerBoundSec, tableBoundSec } from '../../src/search/bound.js';
 import { PlanSpace } from '../../src/search/space.js';
-import { StageModel } from '../../src/search/stageModel.js';
 import { syntheticProblem } from '../support/synthetic.js';
 
 const graph = (name: string): string => fileURLToPath(new URL(`../../graphs/${name}`, import.meta.url));
@@ -19,9 +18,8 @@ describe('search/bound', () => {
           seq: 1024,
           batch: 256,
         });
-        const model = new StageModel(problem);
         enumerateCells(new PlanSpace(problem)).forEach((cell, i) => {
-          if (i % 17 === 0) expect(tableBoundSec(problem, model, cell)).to.be.at.least(cell.peakBoundSec);
+          if (i % 17 === 0) expect(tableBoundSec(problem, cell)).to.be.at.least(cell.peakBoundSec);
         });
       }
   });
