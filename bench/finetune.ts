@@ -28,7 +28,7 @@ import { formatPercent, formatTable } from '../src/util/format.js';
 import { Random } from '../src/util/random.js';
 import { mean, median } from '../src/util/stats.js';
 import type { JobLogOptions } from '../test/support/jobLog.js';
-import { jobLog } from '../test/support/jobLog.js';
+import { atPace, jobLog } from '../test/support/jobLog.js';
 
 interface BenchJob {
   readonly model: string;
@@ -78,8 +78,10 @@ async function prepare(folder: string, job: BenchJob): Promise<void> {
   const { cluster, devices, seq, batch } = job;
   const budget = { maxSec: Infinity, maxEvaluations: 400 };
   const request = { modelPath, cluster, devices, seq, batch, method: 'exhaustive', budget };
-  writePlanFiles(await planModel(request, { clock: () => 0 }), request, folder);
-  const records = [...jobLog({ hosts: devices / 8, steps: 80, seed: 3, ...job.wrong })];
+  const reply = await planModel(request, { clock: () => 0 });
+  writePlanFiles(reply, request, folder);
+  const { stepTimeSec } = reply.plan.prediction;
+  const records = [...atPace(jobLog({ hosts: devices / 8, steps: 80, seed: 3, ...job.wrong }), stepTimeSec)];
   writeFileSync(join(folder, 'observed.jsonl'), records.map((r) => `${JSON.stringify(r)}\n`).join(''));
 }
 

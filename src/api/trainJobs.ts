@@ -2,11 +2,12 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { countedSpec } from '../cluster/condition.js';
-import type { Condition } from '../cluster/condition.js';
+import type { Condition, ObservedRates } from '../cluster/condition.js';
 import { usableCounts } from '../portfolio/replan.js';
 import type { PlanProblem } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
 import type { Random } from '../util/random.js';
+import { observedRates } from './observedRates.js';
 import { conditionOf, observedCondition } from './replanCondition.js';
 import { problemsUnder } from './replanProblems.js';
 import { openRunningJob } from './runningJob.js';
@@ -24,7 +25,7 @@ export interface ObservedJob {
   readonly name: string;
   readonly files: JobFiles;
   readonly job: RunningJob;
-  /** What is wrong with its cluster, the log's findings included. */
+  /** What is wrong with its cluster, the log's findings and the rates it speaks for included. */
   readonly condition: Condition;
   /** What was read into the log, one sentence each. */
   readonly notes: readonly string[];
@@ -99,15 +100,24 @@ function logIn(folder: string): string {
 export function openJob(files: JobFiles): ObservedJob {
   const job = openRunningJob(files.planPath, files.modelPath, USAGE);
   const { plan, before, run } = job;
-  const { condition, notes } = observedCondition(
-    files.logPath,
-    plan,
-    before,
-    run.condition,
-    conditionOf({}, before.devices),
-  );
+  const seen = observedCondition(files.logPath, plan, before, run.condition, conditionOf({}, before.devices));
+  const measured =
+    seen.log === null ? null : observedRates(job, seen.log.layout, seen.log.observed, seen.during);
+  const rates = measured?.rates ?? seen.condition.rates;
+  const condition: Condition = { ...seen.condition, ...(rates === undefined ? {} : { rates }) };
   const name = `${plan.model.name.replace(/\.onnx$/, '')} on ${plan.cluster.devices} of ${basename(plan.cluster.name)}`;
-  return { name, files, job, condition, notes };
+  return {
+    name,
+    files,
+    job,
+    condition,
+    notes: [...seen.notes, ...(rates === undefined ? [] : [rateNote(rates)])],
+  };
+}
+
+function rateNote({ compute, communication }: ObservedRates): string {
+  const percent = (rate: number): string => `${(100 * rate).toFixed(0)} %`;
+  return `devices compute at ${percent(compute)} of what the cluster's description says, links carry at ${percent(communication)}`;
 }
 
 /** What decides the problems that a job gives, as plain data: the same for the same job. */

@@ -26,7 +26,7 @@ import { PartitionError } from '../../src/util/errors.js';
 import { Random } from '../../src/util/random.js';
 import { buildZoo, applyOverrides, zooConfig } from '../../src/zoo/index.js';
 import { writeModel } from '../../src/model/index.js';
-import { jobLog } from '../support/jobLog.js';
+import { atPace, jobLog } from '../support/jobLog.js';
 import { writePlanned } from '../support/plannedFolder.js';
 
 const HOOKS = { clock: () => 0, now: () => 0, stopped: () => false };
@@ -56,8 +56,12 @@ describe('api/trainFineTune', function () {
     const request = { modelPath, devices: 32, seq: 256, batch: 256 };
     for (const name of ['jobs/a', 'jobs/b'])
       await writePlanned(at(name), request, { tp: 1, pp: 1 }, 'partition');
+    const { prediction } = JSON.parse(readFileSync(at('jobs/a/plan.json'), 'utf8')) as {
+      prediction: { stepTimeSec: number };
+    };
+    const stepSec = prediction.stepTimeSec;
     const log = (slow: number): string =>
-      [...jobLog({ hosts: 4, steps: 60, seed: 3, slow: { host: 1, factor: slow, step: 0 } })]
+      [...atPace(jobLog({ hosts: 4, steps: 60, seed: 3, slow: { host: 1, factor: slow, step: 0 } }), stepSec)]
         .map((record) => `${JSON.stringify(record)}\n`)
         .join('');
     writeFileSync(at('jobs/a/observed.jsonl'), log(1.25));
@@ -85,6 +89,9 @@ describe('api/trainFineTune', function () {
     expect(slow.condition.slow[0].host).to.equal(1);
     expect(slow.condition.slow[0].factor).to.be.closeTo(0.8, 0.03);
     expect(healthy.condition.slow).to.deep.equal([]);
+    // The log's hosts compute for longer than the plan foretells, or shorter: the problem's devices do so too.
+    for (const { condition } of jobs) expect(condition.rates!.compute).to.be.within(0.05, 5);
+    expect(slow.notes.at(-1)).to.match(/devices compute at \d+ %/);
     expect(observedProblem(slow).cluster.slow).to.have.length(8);
     expect(observedProblem(healthy).cluster.slow).to.deep.equal([]);
     expect(findJobs(at('jobs/a/observed.jsonl'))[0].planPath).to.equal(at('jobs/a/plan.json'));

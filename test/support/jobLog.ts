@@ -139,3 +139,19 @@ function unitName(by: 'job' | 'host' | 'rank', unit: number): { host?: string; r
   if (by === 'job') return {};
   return by === 'rank' ? { rank: unit } : { host: `host${unit}` };
 }
+
+/** The same log of a job whose healthy step takes so long. */
+export function* atPace(records: Iterable<MonitorRecord>, stepSec: number): Generator<MonitorRecord> {
+  const pace = stepSec / (COMPUTE_SEC + TRANSFER_SEC.nvlink + TRANSFER_SEC.nic);
+  for (const record of records) {
+    const { stepTimeSec, computeSec, levels } = record;
+    yield {
+      ...record,
+      ...(stepTimeSec === undefined ? {} : { stepTimeSec: stepTimeSec * pace }),
+      ...(computeSec === undefined ? {} : { computeSec: computeSec * pace }),
+      ...(levels === undefined
+        ? {}
+        : { levels: Object.fromEntries(Object.entries(levels).map(([name, sec]) => [name, sec * pace])) }),
+    };
+  }
+}
