@@ -61,6 +61,28 @@ describe('a job under failures', function () {
     expect(few.risk.predicted.inTime).to.have.keys('probability', 'standardError');
   });
 
+  it('replans with the chances of going on and of changing, the standstill included', async () => {
+    await ended(plan);
+    const replan = ['replan', gpt2, 'p/plan.json', '--failed', 'host7', '--budget', '40ev', '--quiet'];
+    const args = [...replan, '--steps', '500000', '--mtbf', MTBF, '--deadline', '1d', '--out', 'r'];
+    type Side = { p10Sec: number };
+    type Told = {
+      steps: number;
+      best: { remainingSec: number };
+      risk: { keep: object | null; change: { predicted: Side } | null };
+    };
+    const told = JSON.parse(await ended([...args, '--json'])) as Told;
+    expectValid('replan', told);
+    expect(told.steps).to.equal(500_000);
+    if (told.risk.change !== null)
+      expect(told.risk.change.predicted.p10Sec).to.be.at.least(told.best.remainingSec);
+    expect(await ended(args)).to.match(/\nin 1d +\d+\.\d% ± \d\.\d%/);
+    const run = JSON.parse(readFileSync(join(folder(), 'r/run.json'), 'utf8')) as {
+      request: { failures: object };
+    };
+    expect(run.request.failures).to.deep.equal({ mtbf: MTBF, deadline: '1d' });
+  });
+
   it('says nothing of failures where nothing was said of them', async () => {
     const told = JSON.parse(await ended([...plan, '--json'])) as object;
     expect(told).to.not.have.any.keys('goodput', 'risk');
