@@ -13,7 +13,7 @@ import { describeDegrees } from '../src/parallel/degrees.js';
 import { copyCandidate, equalCandidates } from '../src/plan/candidate.js';
 import type { Candidate } from '../src/plan/types.js';
 import { SUITE_GRAPHS, loadSuite, suiteProblem } from '../src/api/suite.js';
-import { defaultNoise, freshTimes, parseRobust, robustSimulator } from '../src/api/robust.js';
+import { defaultNoise, freshTimes, nominalFirst, parseRobust, robustSimulator } from '../src/api/robust.js';
 import { solverByName } from '../src/portfolio/index.js';
 import { createEstimate, createSimulator } from '../src/simulate/estimate.js';
 import type { Estimate, PlanProblem, Simulator } from '../src/simulate/types.js';
@@ -162,19 +162,22 @@ function problemNamed(name: string): PlanProblem {
   return suiteProblem(instance, SUITE_GRAPHS).problem;
 }
 
+/** @param nominal of a robust search: what it looks at first, as `partition --robust` does */
 async function search(
   simulator: Simulator,
   evaluations: number,
   method: string,
-  start?: Candidate,
+  nominal?: PlanProblem,
 ): Promise<Candidate> {
-  const { best } = await solverByName(method).solve({
-    problem: simulator.problem,
+  const { problem } = simulator;
+  const robust = nominal === undefined ? undefined : parseRobust('10%');
+  const solver = nominalFirst(solverByName(method), nominal ?? problem, robust);
+  const { best } = await solver.solve({
+    problem,
     simulator,
     budget: { maxEvaluations: evaluations, maxSec: Infinity },
     clock: () => performance.now() / 1000,
     random: new Random(1),
-    ...(start === undefined ? {} : { start }),
   });
   if (best === null) throw new Error('nothing fits');
   return best;
@@ -217,7 +220,7 @@ async function cases(terms: string, names: readonly string[]): Promise<void> {
     const problem = problemNamed(name);
     const nominalBest = await search(createSimulator(problem), evaluations, method);
     const { simulator } = robustSimulator(problem, robust, 0);
-    const robustBest = await search(simulator, evaluations, method);
+    const robustBest = await search(simulator, evaluations, method, problem);
     const step = (c: Candidate): number =>
       createSimulator(problem, true).estimate(c, createEstimate()).stepTimeSec;
     console.log(`${name}: ${terms}, ${method}, ${evaluations} evaluations`);
