@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Ajv from 'ajv';
 import { parse } from 'yaml';
-import { jobLog } from '../support/jobLog.js';
+import { atPace, jobLog } from '../support/jobLog.js';
 import { expectOneLine, expectValid, gpt2, partition, root, scratchFolder } from './support.js';
 
 const SHIPPED = join(root, 'src/data/checkpoints/plan-ppo.json');
@@ -31,7 +31,11 @@ describe('partition train --from-log', function () {
     const small = ['--devices', '32', '--seq', '256', '--batch', '256', '--budget', '60ev', '--quiet'];
     const planned = await partition([gpt2, ...small, '--out', 'job'], folder());
     expect(planned.code, planned.stderr).to.equal(0);
-    const records = [...jobLog({ hosts: 4, steps: 60, seed: 3, slow: { host: 1, factor: 1.25, step: 0 } })];
+    const { prediction } = JSON.parse(readFileSync(join(folder(), 'job/plan.json'), 'utf8')) as {
+      prediction: { stepTimeSec: number };
+    };
+    const log = jobLog({ hosts: 4, steps: 60, seed: 3, slow: { host: 1, factor: 1.25, step: 0 } });
+    const records = [...atPace(log, prediction.stepTimeSec)];
     writeFileSync(
       join(folder(), 'job/observed.jsonl'),
       records.map((r) => `${JSON.stringify(r)}\n`).join(''),
