@@ -15,7 +15,7 @@ import { observedRates } from './observedRates.js';
 import { conditionOf, observedCondition } from './replanCondition.js';
 import type { StatedCondition } from './replanCondition.js';
 import { problemsUnder } from './replanProblems.js';
-import { NOTHING, levelsOf, nameOf, oldRanks, samePlan, settled, touched } from './replanSides.js';
+import { levelsOf, nameOf, oldRanks, samePlan, settled, touched } from './replanSides.js';
 import type { Setting } from './replanSides.js';
 import type { RiskFlags } from './risk.js';
 import { openRunningJob } from './runningJob.js';
@@ -32,7 +32,7 @@ export interface ReplanRequest extends StatedCondition {
   readonly observed?: string | undefined;
   /** Default `auto`: agent and annealing from the running plan, after dynamic programming has looked at every count. */
   readonly method?: string | undefined;
-  /** Of the search, seconds; default 0.6. */
+  /** Of the search, seconds; default 0.4. */
   readonly budgetSec?: number | undefined;
   readonly maxEvaluations?: number | undefined;
   readonly seed?: number | undefined;
@@ -50,7 +50,7 @@ export interface ReplanRequest extends StatedCondition {
 
 export const REPLAN_DEFAULTS = {
   method: 'auto',
-  budgetSec: 0.6,
+  budgetSec: 0.4,
   steps: 10_000,
   restartSec: 120,
   rollbackSec: 900,
@@ -99,7 +99,7 @@ export async function replanJob(
   hooks: ReplanHooks,
 ): Promise<ReplanReply> {
   const { planPath } = request;
-  const { plan, run, before, options, base, running } = job;
+  const { plan, run, before, base, running } = job;
   const spec =
     request.cluster === undefined && request.devices === undefined
       ? job.spec
@@ -139,8 +139,7 @@ export async function replanJob(
       'partition <model.onnx> --devices N says what is missing',
     );
   const setting: Setting = {
-    base,
-    options,
+    under,
     spec,
     condition,
     plan,
@@ -152,11 +151,9 @@ export async function replanJob(
   };
   const isWhole =
     kept !== null && kept.devices === plan.cluster.devices && !touched(condition, before.devices, earlier);
-  // A job that just goes on keeps its ranks where they are.
-  const stays = { migration: NOTHING, devices: before.devices };
-  const keptSide = kept === null ? null : { ...settled(kept, setting), ...(isWhole ? stays : {}) };
   const same = kept !== null && samePlan(best, kept);
-  const changedSide = same ? keptSide! : settled(best, setting);
+  const keptSide = kept === null ? null : settled(kept, setting, isWhole);
+  const changedSide = same ? keptSide! : settled(best, setting, false);
   // What is still not explained is in every step alike.
   const scale = calibration?.residual ?? 1;
   const choice = decide(request, {

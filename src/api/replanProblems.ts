@@ -8,6 +8,8 @@ import type { Problem } from './problem.js';
 export interface ConditionedProblems {
   readonly available: number;
   readonly problems: ProblemsByCount;
+  /** The problem on so many devices with everything it was made from. */
+  readonly whole: (devices: number) => Problem;
   /** The cluster when so many devices are used, and which device each rank is. */
   readonly on: (devices: number) => ConditionedCluster;
 }
@@ -17,31 +19,34 @@ export interface ConditionedProblems {
  * @throws PartitionError usage as `conditioned`
  */
 export function problemsUnder(base: Problem, spec: CountedSpec, condition: Condition): ConditionedProblems {
-  const whole = conditioned(spec, condition);
-  const available = whole.cluster.deviceCount;
-  const clusters = new Map<number, ConditionedCluster>([[available, whole]]);
-  const made = new Map<number, PlanProblem>();
+  const all = conditioned(spec, condition);
+  const available = all.cluster.deviceCount;
+  const clusters = new Map<number, ConditionedCluster>([[available, all]]);
+  const made = new Map<number, Problem>();
   const on = (devices: number): ConditionedCluster => {
     let cluster = clusters.get(devices);
     if (cluster === undefined) clusters.set(devices, (cluster = conditioned(spec, condition, devices)));
     return cluster;
   };
-  const problems = (devices: number): PlanProblem => {
-    let problem = made.get(devices);
-    if (problem === undefined) {
+  const whole = (devices: number): Problem => {
+    let known = made.get(devices);
+    if (known === undefined) {
       const { cluster } = on(devices);
       const { stack, tpChoices } = base.problem;
-      problem = {
+      const book = base.book.repriced(cluster, stack);
+      // The model's own; fewer devices allow fewer of them.
+      const problem = {
         ...base.problem,
         cluster,
         devices,
-        costs: base.book.repriced(cluster, stack),
-        // The model's own; fewer devices allow fewer of them.
+        costs: book,
         tpChoices: tpChoices.filter((tp) => tp <= devices),
       };
-      made.set(devices, problem);
+      known = { ...base, cluster, book, problem, warnings: [...base.model.warnings, ...cluster.notes] };
+      made.set(devices, known);
     }
-    return problem;
+    return known;
   };
-  return { available, problems, on };
+  const problems = (devices: number): PlanProblem => whole(devices).problem;
+  return { available, problems, whole, on };
 }

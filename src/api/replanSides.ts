@@ -1,6 +1,5 @@
 /** Both ways on for a running job, keep and change: each a plan written out, with the state that moves to get there. */
 import type { Condition, ConditionedCluster, CountedSpec, Slot } from '../cluster/condition.js';
-import { conditioned } from '../cluster/condition.js';
 import type { Cluster } from '../cluster/index.js';
 import { FP32_ADAM, MIXED_ADAM } from '../parallel/zero.js';
 import { equalCandidates } from '../plan/candidate.js';
@@ -10,11 +9,10 @@ import { planLayouts } from '../plan/planLayouts.js';
 import type { Candidate, Plan } from '../plan/types.js';
 import type { Standing } from '../portfolio/replan.js';
 import { planOf } from './plan.js';
-import { problemOf } from './problem.js';
-import type { Problem, ProblemOptions } from './problem.js';
+import type { ConditionedProblems } from './replanProblems.js';
 
 /** Nothing moves. */
-export const NOTHING: Migration = {
+const NOTHING: Migration = {
   groups: [],
   load: { movedBytes: 0, checkpointBytes: 0, keptBytes: 0, levelBytes: [], receivers: 0, moveSec: 0 },
 };
@@ -29,8 +27,8 @@ export interface Settled {
 
 /** What both ways have in common. */
 export interface Setting {
-  readonly base: Problem;
-  readonly options: ProblemOptions;
+  /** The problems that were searched: a plan is written as it was priced. */
+  readonly under: ConditionedProblems;
   /** The cluster from now on, and what is wrong with it. */
   readonly spec: CountedSpec;
   readonly condition: Condition;
@@ -43,11 +41,11 @@ export interface Setting {
   readonly seed: number;
 }
 
-/** A standing plan written out, and the way there. */
-export function settled(s: Standing, setting: Setting): Settled {
-  const { base, options, spec, condition, plan, before, modelPath, running } = setting;
-  const now = conditioned(spec, condition, s.devices);
-  const problem = problemOf(base.model, now.cluster, { ...options, devices: s.devices });
+/** A standing plan written out, and the way there; `stays`: the job goes on where it is, its ranks with it. */
+export function settled(s: Standing, setting: Setting, stays: boolean): Settled {
+  const { under, spec, condition, plan, before, modelPath, running } = setting;
+  const now = under.on(s.devices);
+  const problem = under.whole(s.devices);
   const written = planOf(problem, s.candidate, modelPath, {
     objective: plan.objective,
     optimalInSpace: false,
@@ -58,7 +56,8 @@ export function settled(s: Standing, setting: Setting): Settled {
   const after: Plan = isHealthy
     ? written
     : { ...written, cluster: { ...written.cluster, condition: { devices: all, ...condition } } };
-  const { graph } = base.model;
+  if (stays) return { plan: after, migration: NOTHING, devices: before.devices };
+  const { graph } = problem.model;
   const perHost = devicesPerHost(spec);
   const from: MigrationSide = {
     order: running,

@@ -279,8 +279,9 @@ export async function replanWith(
   for (let i = 0; i < counts.length; i++) {
     const { devices } = counts[i];
     if (i > 0 && spent() >= LOOK_SHARE) break;
-    const problem = problems(devices);
-    const simulator = (search.simulatorOf ?? createSimulator)(problem);
+    const simulator = (search.simulatorOf ?? createSimulator)(problems(devices));
+    // A robust simulator's objective scales bounds.
+    const { problem } = simulator;
     const look: Look = { devices, problem, simulator, best: null, value: Infinity, foundBy: 'none' };
     looks.push(look);
     warm(look);

@@ -84,6 +84,11 @@ describe('partition replan', function () {
     expectValid('replan', JSON.parse(JSON.stringify(facts)));
     expectValid('migration', JSON.parse(readFileSync(facts.manifestPath, 'utf8')));
     expect(facts.available).to.equal(24);
+    // Optimizer state is sharded over all replicas, so some of it is lost: everything is read, and the work since repeated.
+    expect(facts.needsCheckpoint).to.equal(true);
+    expect(reply.manifest.groups.every(({ moves }) => moves.every((m) => m.from === null))).to.equal(true);
+    expect(facts.best.standstillSec).to.be.at.least(120 + 900);
+    expect(facts.finds.map((f) => f.method)).to.include.members(['dp', 'agent', 'anneal']);
     expect(facts.best.devices).to.be.at.most(24);
     const plan = decodePlan(readFileSync(facts.planPath, 'utf8'), 'q');
     expect(plan.globalBatch).to.equal(256);
