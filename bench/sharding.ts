@@ -8,17 +8,20 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { clusterOf, problemOf } from '../src/api/problem.js';
+import { analyzeModel, clusterOf, openModel, problemOf } from '../src/api/problem.js';
+import type { Cluster } from '../src/cluster/index.js';
 import { solverByName } from '../src/portfolio/registry.js';
 import { loadSuite, optionsOf, suiteModel } from '../src/api/suite.js';
 import { leannessOf } from '../src/plan/candidate.js';
 import type { ShardKey } from '../src/cost/types.js';
+import { describeCandidate } from '../src/plan/describe.js';
 import type { Candidate } from '../src/plan/types.js';
 import { createSimulator, createEstimate } from '../src/simulate/index.js';
 import type { PlanProblem } from '../src/simulate/types.js';
 import type { BookOptions } from '../src/strategy/index.js';
 import { writeFileAtomic } from '../src/util/files.js';
 import { Random } from '../src/util/random.js';
+import { buildZoo, zooConfig } from '../src/zoo/index.js';
 
 const GRAPHS = fileURLToPath(new URL('../graphs', import.meta.url));
 
@@ -81,6 +84,53 @@ function atDegree(name: string, { book, problem }: ReturnType<typeof problemOf>,
   return `| ${name} | ${tp} | ${ms(before)} | ${ms(after)} | ${percent(after / before - 1)} | ${front.join('; ')} |`;
 }
 
+/** Cases in which tensor parallelism is needed: few sequences a step; and the memory of a device, as a share of what the fastest plan takes. */
+const TIGHT: readonly {
+  readonly model: string;
+  readonly seq?: number;
+  readonly batch: number;
+  readonly memoryShare: number;
+}[] = [
+  { model: 't5-11b', seq: 512, batch: 4, memoryShare: Infinity },
+  { model: 'vit-h14', batch: 2, memoryShare: 0.95 },
+  { model: 'resnet50.onnx', batch: 2, memoryShare: 0.85 },
+];
+
+/** One such case on eight A100: every mesh in its usual sharding, and the sharding a decision. */
+async function tightRow(
+  { model: name, seq, batch, memoryShare }: (typeof TIGHT)[number],
+  method: string,
+  evaluations: number,
+): Promise<string> {
+  const model = name.endsWith('.onnx')
+    ? openModel(join(GRAPHS, name), {})
+    : analyzeModel(buildZoo(zooConfig(name)), name, { seq });
+  const setting = { devices: 8, cluster: 'a100-80gb', batch };
+  const cluster = clusterOf(setting);
+  const withMemory = (memoryBytes: number): Cluster => ({
+    ...cluster,
+    groups: cluster.groups.map((g) => ({ ...g, device: { ...g.device, memoryBytes, reservedBytes: 3e8 } })),
+  });
+  const values: Found[] = [];
+  let bytes = cluster.groups[0].device.memoryBytes;
+  if (memoryShare < Infinity) {
+    const { problem } = problemOf(model, withMemory(bytes), setting);
+    const { best } = await search(problem, method, evaluations);
+    const { peakMemoryBytes } = createSimulator(problem).estimate(best!, createEstimate());
+    bytes = memoryShare * peakMemoryBytes;
+  }
+  for (const decides of [false, true]) {
+    const { problem, book } = problemOf(model, withMemory(bytes), setting);
+    const costs = decides ? book : { costs: (key: ShardKey) => book.costs(key) };
+    values.push(await search({ ...problem, costs }, method, evaluations));
+  }
+  const [fixed, free] = values;
+  const ms = values.map(({ stepTimeSec }) => (1e3 * stepTimeSec).toPrecision(4));
+  const plans = values.map(({ best }) => (best === null ? 'nothing fits' : describeCandidate(best)));
+  const change = percent(free.value / fixed.value - 1);
+  return `| ${[name, batch, (bytes / 1e9).toPrecision(3), ...plans, ...ms, change].join(' | ')} |`;
+}
+
 const percent = (share: number): string => `${share > 0 ? '+' : ''}${(100 * share).toFixed(1)} %`;
 
 async function main(): Promise<void> {
@@ -114,6 +164,11 @@ async function main(): Promise<void> {
     rows.push(`| ${[instance.name, ...plans, ...cells, ...changes].join(' | ')} |`);
     console.error(rows.at(-1));
   }
+  const tightRows: string[] = [];
+  for (const tight of TIGHT) {
+    tightRows.push(await tightRow(tight, values.method, Number(values.evaluations)));
+    console.error(tightRows.at(-1));
+  }
   const names = VARIANTS.map(({ name }) => name);
   const page = [
     '# What better shardings buy',
@@ -125,6 +180,15 @@ async function main(): Promise<void> {
     `| instance | ${names.map((name) => `plan ${name}`).join(' | ')} | ${names.map((name) => `${name}, s`).join(' | ')} | before to after | by the decision |`,
     `|---|${names.map(() => '---|').join('')}${names.map(() => '---:|').join('')}---:|---:|`,
     ...rows,
+    '',
+    '## Few sequences a step, little memory',
+    '',
+    'Eight A100, where layers have to be split: every mesh in its usual sharding, and the sharding a decision of the search. Memory is',
+    "the device's own, or less than the fastest plan takes.",
+    '',
+    '| model | batch | memory, GB | plan in usual shardings | plan that decides | usual, ms | decided, ms | change |',
+    '|---|---:|---:|---|---|---:|---:|---:|',
+    ...tightRows,
     '',
     '## At given degrees',
     '',
