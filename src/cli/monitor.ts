@@ -1,15 +1,15 @@
 /** `partition monitor <plan.json> --source ...`: follows a running job and says what changed. */
 import type { Server } from 'node:http';
 import type { CommandModule } from 'yargs';
-import type { Finding, MonitorSummary } from '../api/index.js';
-import { LINE_FORMATS, WATCH_DEFAULTS, monitorJob, monitorLines, monitorTable } from '../api/index.js';
+import type { MonitorSummary } from '../api/index.js';
+import { LINE_FORMATS, WATCH_DEFAULTS, monitorJob } from '../api/index.js';
 import { PartitionError } from '../util/errors.js';
 import { onSignal } from './interrupt.js';
 import { parseAddress, serveMetrics } from './monitorMetrics.js';
+import { MonitorScreen } from './monitorScreen.js';
 import type { CommonArgs } from './options.js';
 import { integerBetween, oneOf, parseSeconds, required, text, withCommon } from './options.js';
-import { Progress, print, printError, printJson } from './output.js';
-import { terminalStyle } from './terminal.js';
+import { printError } from './output.js';
 
 type Args = CommonArgs & {
   plan?: string;
@@ -81,7 +81,7 @@ export const monitorCommand: CommandModule<object, Args> = {
   handler: async (args) => {
     const request = requestOf(args);
     const address = args.listen === undefined ? null : parseAddress(args.listen);
-    const view = new View(args);
+    const view = new MonitorScreen({ json: args.json, findings: args.findings, quiet: args.quiet });
     let latest: (() => MonitorSummary) | null = null;
     let server: Server | null = null;
     let interrupted: number | null = null;
@@ -154,49 +154,4 @@ async function listen(
   const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
   if (!quiet) printError(`metrics on http://${address.host}:${port}/metrics`);
   return server;
-}
-
-/** What is shown meanwhile: a picture that is redrawn on a terminal, else findings as they come. */
-class View {
-  private readonly live: boolean;
-  private readonly progress: Progress;
-  private drawn = 0;
-
-  constructor(private readonly args: Args) {
-    this.live = process.stdout.isTTY && !args.json && !args.findings && !args.quiet;
-    this.progress = new Progress(args.quiet || this.live);
-  }
-
-  finding(finding: Finding): void {
-    if (this.args.findings) print(JSON.stringify(finding));
-    else if (!this.live && !this.args.quiet) printError(`step ${finding.step}: ${finding.message}`);
-  }
-
-  status(summary: () => MonitorSummary): void {
-    if (!this.live) {
-      this.progress.updateNow('following');
-      return;
-    }
-    const { width } = terminalStyle();
-    const lines = monitorLines(summary()).map((line) => line.slice(0, width));
-    this.erase();
-    print(lines.join('\n'));
-    this.drawn = lines.length;
-  }
-
-  done(summary: MonitorSummary): void {
-    this.progress.done();
-    this.erase();
-    if (this.args.json) printJson(summary);
-    else if (!this.args.findings) print(monitorTable(summary));
-  }
-
-  close(): void {
-    this.progress.done();
-  }
-
-  private erase(): void {
-    if (this.drawn > 0) process.stdout.write(`\u001b[${this.drawn}A\u001b[0J`);
-    this.drawn = 0;
-  }
 }

@@ -25,6 +25,7 @@ export interface MonitorFacts {
   };
   readonly tokensPerSec: number | null;
   readonly powerWatt: number | null;
+  readonly energyJoulesPerStep: number | null;
   readonly findingCount: number;
   readonly observed: {
     readonly steps: number;
@@ -116,7 +117,8 @@ function hostLines({ observed }: MonitorFacts): string[] {
   ]).split('\n');
 }
 
-function recordLines(facts: MonitorFacts): string[] {
+/** What was taken and what was not, and what sources say of themselves. */
+export function recordLines(facts: MonitorFacts): string[] {
   const away = facts.faults.map(({ fault, count }) => `${count} ${fault}`).join(', ');
   const strangers = facts.unknownHosts.slice(0, 4).join(', ');
   return [

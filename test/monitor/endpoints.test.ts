@@ -81,7 +81,7 @@ describe('an endpoint that misbehaves', function () {
     const request: MonitorRequest = {
       ...{ planPath: plan, sources: [log, `${url}/good`, ...bad], format: 'auto', once: false },
       ...{ intervalSec: 0.2, timeoutSec: 0.15, state: join(folder, 'state') },
-      watch: { falseAlarmSteps: 25_000, leastChange: 0.01 },
+      watch: { falseAlarmSteps: 40_000, leastChange: 0.01 },
     };
     const told = (kind: string): Set<string | null> =>
       new Set(found.filter((f) => f.kind === kind && f.scope === 'source').map((f) => f.source));

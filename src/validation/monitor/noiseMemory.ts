@@ -13,8 +13,10 @@
 const SPAN = 2000;
 /** Before anything is seen, noise is taken to have this memory, as surely as so many values would say it. */
 const USUAL_MEMORY = 0.3;
-const USUAL_VALUES = 50;
+const USUAL_VALUES = 25;
 const MOST_MEMORY = 0.9;
+/** Noise that remembers is seldom of first order only, and what lies behind it lasts longer. */
+const MARGIN = 1.05;
 
 /** Innovations of a block. */
 const BLOCK = 8;
@@ -59,8 +61,8 @@ export class NoiseMemory {
     const r = s[at + ONE] > 0 ? s[at + TWO] / s[at + ONE] - 1 : USUAL_MEMORY;
     const likely = (n * r + USUAL_VALUES * USUAL_MEMORY) / (n + USUAL_VALUES);
     // Too little is worse than too much: false alarms grow faster than delays.
-    const error = Math.sqrt(2 / (n + USUAL_VALUES));
-    return Math.max(0, Math.min(MOST_MEMORY, likely + error));
+    const error = Math.sqrt(1 / (n + USUAL_VALUES));
+    return Math.max(0, Math.min(MOST_MEMORY, MARGIN * likely + error));
   }
 
   /** By how much sums of a test's innovations spread wider than if they were independent; at least 1. */
@@ -68,7 +70,9 @@ export class NoiseMemory {
     const s = this.alike ? this.shared : this.state;
     const at = this.alike ? 0 : test * FIELDS;
     const n = s[at + BLOCKS];
-    return Math.sqrt(Math.max(1, (n * s[at + EXCESS] + USUAL_BLOCKS) / (n + USUAL_BLOCKS)));
+    const likely = (n * s[at + EXCESS] + USUAL_BLOCKS) / (n + USUAL_BLOCKS);
+    // Only what chance does not explain.
+    return Math.sqrt(Math.max(1, likely - Math.sqrt(1 / (n + USUAL_BLOCKS))));
   }
 
   /** Takes the next innovation, in deviations. */

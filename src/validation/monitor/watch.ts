@@ -23,7 +23,7 @@ export interface WatchOptions {
   readonly leastChange: number;
 }
 
-export const WATCH_DEFAULTS: WatchOptions = { falseAlarmSteps: 25_000, leastChange: 0.01 };
+export const WATCH_DEFAULTS: WatchOptions = { falseAlarmSteps: 40_000, leastChange: 0.01 };
 
 /** Steps before a change can be found: to learn what is usual, and how it varies. */
 export const STEPS_TO_LEARN = SEED_VALUES + WARM_UP_VALUES;
