@@ -83,6 +83,8 @@ export interface ShardResult {
 /** Left of the timeout for the answer: a share, and a limit of it in seconds. */
 const SPARE_SHARE = 0.03;
 const MOST_SPARE_SEC = 0.6;
+/** What answering takes on top, as a share of what reading took. */
+const ANSWER_SHARE = 0.1;
 /** Share of what reading leaves of the time after which reductions end. */
 const REDUCTION_SHARE = 0.4;
 /** Sums of usages that are not whole may end a little off. */
@@ -118,9 +120,10 @@ export async function solveShard(request: ShardRequest, hooks: ShardHooks): Prom
   const { clock } = hooks;
   const started = clock();
   const spare = Math.min(MOST_SPARE_SEC, SPARE_SHARE * request.timeoutSec);
-  const deadline = started + request.timeoutSec - spare;
-  const instance = await readShardInstance(request.problemPath, () => clock() >= deadline);
+  const end = started + request.timeoutSec - spare;
+  const instance = await readShardInstance(request.problemPath, () => clock() >= end);
   const read = clock();
+  const deadline = end - ANSWER_SHARE * (read - started);
   const reduced = read + REDUCTION_SHARE * (deadline - read);
   const reduction =
     leastPeak(instance) <= instance.usageLimit * (1 + ROUNDING)

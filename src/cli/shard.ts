@@ -103,6 +103,6 @@ function infeasible(result: ShardResult): PartitionError {
     'infeasible',
     what,
     problem,
-    short ? 'a higher usage_limit' : 'a longer --timeout',
+    short ? 'a higher usage_limit' : result.proven ? null : 'a longer --timeout',
   );
 }

@@ -41,9 +41,9 @@ export interface CoreResult {
 }
 
 /** Shares of the time for the dual: until the first descent, and in all. */
-const FIRST_DUAL = 0.04;
+const FIRST_DUAL = 0.3;
 const ALL_DUAL = 0.3;
-const FIRST_DUAL_MOST_SEC = 2;
+const FIRST_DUAL_MOST_SEC = 4;
 /** Share for the dual after the first descent, however long that took. */
 const SECOND_DUAL = 0.1;
 /** Share of the time for the first descent, or until there is a feasible solution. */
@@ -77,7 +77,7 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
       offerDual(core, dual, exchange);
       if (k % 4 === 3) news();
     }
-    dual.settle(2);
+    if (!isOver()) dual.settle(2);
     exchange.tellPrices(dual.price, dual.choice);
   };
   const frugal = leastUsage(core);
@@ -87,6 +87,12 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
   news();
   dual.warmUp(isOver);
   ascend(Math.min(after(FIRST_DUAL), begun + FIRST_DUAL_MOST_SEC));
+  const result = (): CoreResult => {
+    const choice = new Int32Array(core.count);
+    const cost = exchange.take(choice);
+    return { cost, choice, bound: Math.min(safeBound(), cost) };
+  };
+  if (isOver()) return result();
   const choose = options.choose ?? new BanditChoice(NEIGHBOURHOODS.length, random.fork());
   const descent = new Descent(core, dual.choice, random, choose);
   descent.setPrices(dual.price);
@@ -108,13 +114,12 @@ export function solveCore(core: ShardCore, options: CoreOptions): CoreResult {
     news();
   };
   descend(clock() + FIRST_DESCENT_SHARE * total);
+  if (isOver()) return result();
   ascend(Math.max(after(ALL_DUAL), clock() + SECOND_DUAL * total));
   descent.setPrices(dual.price);
   descent.restart(dual.choice, true);
   descend(deadline);
-  const choice = new Int32Array(core.count);
-  const cost = exchange.take(choice);
-  return { cost, choice, bound: Math.min(safeBound(), cost) };
+  return result();
 }
 
 /** The work of every other thread, until it is told to stop. */
