@@ -149,8 +149,8 @@ function excessOf({ costs }: Runs, method: string): number[] {
 function summary(all: readonly Runs[]): string[] {
   const random = new Random(1);
   const interval = (values: readonly number[], digits: number): string => {
-    const means = Array.from({ length: RESAMPLES }, () => mean(values.map(() => random.pick(values))));
-    return `${signed(mean(values), digits)} (${signed(quantile(means, 0.025), digits)} to ${signed(quantile(means, 0.975), digits)})`;
+    const [low, high] = intervalOf(values, random);
+    return `${signed(mean(values), digits)} (${signed(low, digits)} to ${signed(high, digits)})`;
   };
   return NAMES.map((method) => {
     const excess = all.flatMap((runs) => excessOf(runs, method));
@@ -158,24 +158,47 @@ function summary(all: readonly Runs[]): string[] {
     const share = `${found.length} of ${excess.length}`;
     const row = `| ${method} | ${share} | ${found.length === 0 ? '' : median(found).toFixed(3)} |`;
     if (method === BASE) return `${row} | | |`;
-    const differences: number[] = [];
-    const verdicts: number[] = [];
-    let better = 0;
-    let worse = 0;
-    for (const runs of all) {
-      const base = excessOf(runs, BASE);
-      const own = excessOf(runs, method);
-      const both = own.map((x, k) => x - base[k]).filter(Number.isFinite);
-      if (both.length > 0) differences.push(mean(both));
-      const wins = own.filter((x, k) => x < base[k]).length;
-      const losses = own.filter((x, k) => x > base[k]).length;
-      verdicts.push((wins - losses) / own.length);
-      better += wins;
-      worse += losses;
-    }
+    const { differences, verdicts, better, worse } = against(all, method);
     const difference = differences.length === 0 ? '' : interval(differences, 3);
     return `${row} ${difference} | ${better} : ${worse} | ${interval(verdicts, 2)} |`;
   });
+}
+
+/** Of each instance: the mean difference to the base where both found something, and wins less losses of its pairs. */
+function against(
+  all: readonly Runs[],
+  method: string,
+): { differences: number[]; verdicts: number[]; better: number; worse: number } {
+  const differences: number[] = [];
+  const verdicts: number[] = [];
+  let better = 0;
+  let worse = 0;
+  for (const runs of all) {
+    const base = excessOf(runs, BASE);
+    const own = excessOf(runs, method);
+    const both = own.map((x, k) => x - base[k]).filter(Number.isFinite);
+    if (both.length > 0) differences.push(mean(both));
+    const wins = own.filter((x, k) => x < base[k]).length;
+    const losses = own.filter((x, k) => x > base[k]).length;
+    verdicts.push((wins - losses) / own.length);
+    better += wins;
+    worse += losses;
+  }
+  return { differences, verdicts, better, worse };
+}
+
+/** 95 % interval of the mean. */
+function intervalOf(values: readonly number[], random: Random): readonly [number, number] {
+  const means = Array.from({ length: RESAMPLES }, () => mean(values.map(() => random.pick(values))));
+  return [quantile(means, 0.025), quantile(means, 0.975)];
+}
+
+/** How the learned choice does against the base, in words. */
+function verdictOn(all: readonly Runs[]): 'better' | 'worse' | 'neither better nor worse' {
+  const { differences } = against(all, 'learned');
+  if (differences.length === 0) return 'neither better nor worse';
+  const [low, high] = intervalOf(differences, new Random(2));
+  return high < 0 ? 'better' : low > 0 ? 'worse' : 'neither better nor worse';
 }
 
 function signed(x: number, digits: number): string {
@@ -245,9 +268,22 @@ async function main(): Promise<void> {
     ...SUMMARY_HEAD,
     ...summary(drawn),
     '',
+    ...conclusion(drawn, contest),
     ...(contest.length === 0 ? [] : contestPages(contest, values.seeds, values.seconds)),
   ];
   writeFileAtomic(join(values.out, 'neighbourhoods.md'), page.join('\n'));
+}
+
+function conclusion(drawn: readonly Runs[], contest: readonly Runs[]): string[] {
+  const here = verdictOn(drawn);
+  if (contest.length === 0) return [];
+  const there = verdictOn(contest);
+  const ships = here === 'better' && there === 'better' ? 'the learned choice' : 'the bandit';
+  return [
+    `Outside the interval of the mean difference the learned choice is ${here} than the bandit on drawn instances like those that it`,
+    `learned on, and ${there} on the contest’s. It would have to be better on both to ship: ${ships} ships.`,
+    '',
+  ];
 }
 
 function contestPages(contest: readonly Runs[], seeds: string, seconds: string): string[] {
