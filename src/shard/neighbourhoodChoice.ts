@@ -45,7 +45,7 @@ const EXPLORATION = 0.25;
 /** What an older observation weighs when a newer one comes. */
 const MEMORY = 0.995;
 
-/** How much less often a dear arm is explored: 0 = all as often, 1 = all for as much work. Half-way won on the contest's instances. */
+/** How much less often a dear arm is explored: 0 = all as often, 1 = all for as much work. See partitions/neighbourhoods.md for what 0 does. */
 const THRIFT = 0.5;
 
 /**
