@@ -20,11 +20,11 @@ export function megatronParallel(input: EmitInput, notes: Notes): Argument[] {
   if (cp > 1) args.push(['--cp-comm-type', plan.contextExchange === 'all-to-all' ? 'a2a' : 'p2p']);
   const shape = shapeOf(input);
   // Without the model, a plan that splits experts must have some.
-  if (shape === null ? ep * etp > 1 : shape.experts !== null)
-    args.push(['--expert-model-parallel-size', ep], ['--expert-tensor-parallel-size', etp]);
+  const hasExperts = shape === null ? ep * etp > 1 : shape.experts !== null;
+  if (hasExperts) args.push(['--expert-model-parallel-size', ep], ['--expert-tensor-parallel-size', etp]);
   if (isSequenceParallel(plan)) args.push(['--sequence-parallel']);
   noteLayouts(plan, notes);
-  if (pipelineIsInside(plan)) args.push(...rankOrder(plan, notes));
+  if (pipelineIsInside(plan)) args.push(...rankOrder(plan, hasExperts, notes));
   return args;
 }
 
@@ -38,11 +38,10 @@ function noteLayouts({ degrees, classes }: Plan, notes: Notes): void {
 }
 
 /** `tp-cp-ep-pp-dp` works only where experts have as many replicas as the rest. */
-function rankOrder({ degrees, cluster }: Plan, notes: Notes): Argument[] {
+function rankOrder({ degrees, cluster }: Plan, hasExperts: boolean, notes: Notes): Argument[] {
   const { tp, pp, ep, etp, dp } = degrees;
   const expertReplicas = cluster.devices / (etp * ep * pp);
   // Without experts, Megatron takes the expert grid to be the dense one at ep = 1 and etp = tp.
-  const hasExperts = ep > 1 || etp > 1;
   if (expertReplicas === dp || (!hasExperts && cluster.devices / (tp * pp) === dp))
     return [['--use-tp-pp-dp-mapping']];
   notes.differs(
