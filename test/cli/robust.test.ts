@@ -102,7 +102,11 @@ describe('--robust', function () {
       expectOneLine(await partition(['compare', ...problem, '--robust', terms], folder()), 2, message);
     }
     const energy = args('x', '--robust', '10%', '--objective', 'energy');
-    expectOneLine(await partition(energy, folder()), 2, /--robust: .* expected --objective time, found energy/);
+    expectOneLine(
+      await partition(energy, folder()),
+      2,
+      /--robust: .* expected --objective time, found energy/,
+    );
     const pareto = args('x', '--robust', '10%', '--objective', 'pareto');
     expectOneLine(await partition(pareto, folder()), 2, /--robust: pareto/);
     const record = args('x', '--robust', '10%', '--record', 'r.jsonl');
