@@ -3,7 +3,7 @@ import type { Condition, ConditionedCluster, CountedSpec, Slot } from '../cluste
 import type { Cluster } from '../cluster/index.js';
 import { FP32_ADAM, MIXED_ADAM } from '../parallel/zero.js';
 import { equalCandidates } from '../plan/candidate.js';
-import { migrationOf } from '../plan/migration.js';
+import { migrationOf, reloadOf } from '../plan/migration.js';
 import type { Migration, MigrationSide } from '../plan/migration.js';
 import { planLayouts } from '../plan/planLayouts.js';
 import type { Candidate, Plan } from '../plan/types.js';
@@ -74,9 +74,8 @@ export function settled(s: Standing, setting: Setting, stays: boolean): Settled 
   const sizes = stateSizes(plan);
   const moved = migrationOf(from, to, sizes, now.cluster.levels);
   // What survives is of a later step than what a checkpoint has: where some comes from there, all does.
-  const gone = { ...from, deviceOfRank: from.deviceOfRank.map(() => -1) };
   const isLost = moved.load.checkpointBytes > 0;
-  const migration = isLost ? migrationOf(gone, to, sizes, now.cluster.levels) : moved;
+  const migration = isLost ? reloadOf(to, sizes, now.cluster.levels) : moved;
   return { plan: after, migration, devices: now.devices };
 }
 

@@ -108,6 +108,30 @@ export function migrationOf(
   return { groups, load: count.load() };
 }
 
+/** All state from a checkpoint: every rank reads what it will hold. */
+export function reloadOf(after: MigrationSide, sizes: StateSizes, levels: readonly Level[]): Migration {
+  const count = new LoadCount(after, after, levels);
+  const groups: MoveGroup[] = [];
+  for (const state of STATES) {
+    if (sizes[state] === 0) continue;
+    const alike = new Map<string, TensorLayout[]>();
+    for (const layout of after.layouts) {
+      const key = JSON.stringify({ ...layout, tensor: '' });
+      alike.set(key, [...(alike.get(key) ?? []), layout]);
+    }
+    for (const layouts of alike.values()) {
+      const moves: Move[] = [];
+      for (const { box, elements, ranks } of holders(after, layouts[0], isSharded(state, after.zeroStage)))
+        for (const to of ranks) {
+          count.move(null, to, elements * layouts.length * sizes[state]);
+          moves.push({ from: null, to, box });
+        }
+      groups.push({ state, tensors: layouts.map((l) => l.tensor), shape: layouts[0].shape, moves });
+    }
+  }
+  return { groups, load: count.load() };
+}
+
 export function isSharded(state: StateKind, zeroStage: number): boolean {
   return state === 'parameter' ? zeroStage >= 3 : zeroStage >= 1;
 }
