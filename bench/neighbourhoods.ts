@@ -50,8 +50,8 @@ type Make = (core: ShardCore, random: Random, policy: Policy) => NeighbourhoodCh
 
 const METHODS: Readonly<Record<string, Make>> = {
   uniform: (_, random) => new UniformChoice(NEIGHBOURHOODS.length, random),
-  'bandit, even draws': (_, random) => new BanditChoice(NEIGHBOURHOODS.length, random, 0),
   bandit: (_, random) => new BanditChoice(NEIGHBOURHOODS.length, random),
+  'thrifty bandit': (_, random) => new BanditChoice(NEIGHBOURHOODS.length, random, 0.5),
   learned: (core, random, policy) => new LearnedChoice(core, policy, random, 'policy'),
 };
 const NAMES = Object.keys(METHODS);
@@ -259,7 +259,7 @@ async function main(): Promise<void> {
     '',
     `PPO learned on ${tasks} drawn training graphs (${updates} updates of ${NEIGHBOURHOOD_EPISODES} episodes, seed ${TRAINING_SEED}); it saw none of the instances below. All`,
     'choices have the same processor time, one thread, after reading and reducing. Excess: cost above the best of all runs on the',
-    'instance. *bandit* draws arms by gain per work and explores dear arms less often; with *even draws* it explores all as often.',
+    'instance. *bandit* draws arms by gain per work and explores all as often; the *thrifty* one explores dear arms less often.',
     'The policy starts as a copy of a bandit over slices of work and decides for each slice; 24 hidden units. Differences are paired by',
     'instance and seed, intervals resample instances; the share is wins less losses of all pairs, a solution being better than none.',
     '',

@@ -45,13 +45,9 @@ const EXPLORATION = 0.25;
 /** What an older observation weighs when a newer one comes. */
 const MEMORY = 0.995;
 
-/** How much less often a dear arm is explored: 0 = all as often, 1 = all for as much work. See partitions/neighbourhoods.md for what 0 does. */
-const THRIFT = 0.5;
-
 /**
  * A bandit on gain per work: arms are drawn in proportion to it, a share of the draws to explore. Old gains fade, because
- * what is worth opening changes as the solution gets better. An arm's block may take a thousand times the work of another's:
- * explored equally often, the dear ones would take most of the time.
+ * what is worth opening changes as the solution gets better.
  */
 export class BanditChoice implements NeighbourhoodChoice {
   private readonly gain: Float64Array;
@@ -59,11 +55,13 @@ export class BanditChoice implements NeighbourhoodChoice {
   private readonly drawn: Float64Array;
   private readonly weight: Float64Array;
 
-  /** @param thrift exponent of a block's work, by which an arm is explored less */
+  /**
+   * @param thrift how much less often a dear arm is explored: 0 = all as often, 1 = all for as much work
+   */
   constructor(
     arms: number,
     private readonly random: Random,
-    private readonly thrift = THRIFT,
+    private readonly thrift = 0,
   ) {
     this.gain = new Float64Array(arms);
     // Arms never opened look cheap, and so are all tried early.

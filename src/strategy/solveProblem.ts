@@ -4,7 +4,7 @@
  * Its clock counts calls, so that the same problem has the same answer on any machine.
  */
 import type { ShardInstance, ShardProblem } from '../shard/index.js';
-import { BanditChoice, Exchange, NEIGHBOURHOODS, reduceInstance, solveCore } from '../shard/index.js';
+import { Exchange, reduceInstance, solveCore } from '../shard/index.js';
 import { invariant } from '../util/errors.js';
 import { Random } from '../util/random.js';
 
@@ -28,14 +28,11 @@ export function solveProblem(problem: ShardProblem): ProblemSolution | null {
   if (core === null) return null;
   if (core.count === 0) return { choice: reduction.unroll(new Int32Array(0)), searched: 0 };
   let ticks = 0;
-  const random = new Random(SEED);
   const found = solveCore(core, {
     clock: () => ticks++,
     deadline: LEAST_TICKS + TICKS_PER_VARIABLE * core.count,
-    random,
+    random: new Random(SEED),
     exchange: Exchange.for(core),
-    // By that clock every block is as dear as another.
-    choose: new BanditChoice(NEIGHBOURHOODS.length, random.fork(), 0),
   });
   invariant(found.cost < Infinity, 'a sharding problem without a memory limit has no solution');
   return { choice: reduction.unroll(found.choice), searched: core.count };

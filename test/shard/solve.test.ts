@@ -143,8 +143,8 @@ describe('solving sharding instances', function () {
       tightness: 0.15,
     });
     const instance = readProblem(problem);
-    const first = solveInstance(instance, 1500, 5);
-    const again = solveInstance(instance, 1500, 5);
+    const first = solveInstance(instance, 900, 5);
+    const again = solveInstance(instance, 900, 5);
     expect(first!.cost).to.be.lessThan(Infinity);
     expect(again!.solution).to.deep.equal(first!.solution);
     const verdict = judgeShard(instance, first!.solution);
