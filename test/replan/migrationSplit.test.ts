@@ -94,13 +94,13 @@ describe('migration of a split model', function () {
       const folder = mkdtempSync(join(tmpdir(), 'migrate-'));
       const weights = new Set(readModel(model).graph?.initializer.map((t) => t.name ?? ''));
       try {
-        const made = (tp: number, pp: number) => {
+        const made = ([tp, pp]: readonly [number, number]) => {
           const out = join(folder, `${tp}x${pp}`);
           splitFile({ modelPath: model, stages: pp, tp, out });
           return splitSide(out, tp, pp, weights);
         };
-        const from = made(...old);
-        const to = made(...next);
+        const from = made(old);
+        const to = made(next);
         let compared = 0;
         for (const [id, layout] of to.layouts) {
           const original = id.replace(/ cut$/, '');
