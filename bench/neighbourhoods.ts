@@ -195,10 +195,10 @@ function intervalOf(values: readonly number[], random: Random): readonly [number
 
 /** How the learned choice does against the base, in words. */
 function verdictOn(all: readonly Runs[]): 'better' | 'worse' | 'neither better nor worse' {
-  const { differences } = against(all, 'learned');
-  if (differences.length === 0) return 'neither better nor worse';
-  const [low, high] = intervalOf(differences, new Random(2));
-  return high < 0 ? 'better' : low > 0 ? 'worse' : 'neither better nor worse';
+  const { verdicts } = against(all, 'learned');
+  if (verdicts.length === 0) return 'neither better nor worse';
+  const [low, high] = intervalOf(verdicts, new Random(2));
+  return low > 0 ? 'better' : high < 0 ? 'worse' : 'neither better nor worse';
 }
 
 function signed(x: number, digits: number): string {
@@ -280,8 +280,8 @@ function conclusion(drawn: readonly Runs[], contest: readonly Runs[]): string[] 
   const there = verdictOn(contest);
   const ships = here === 'better' && there === 'better' ? 'the learned choice' : 'the bandit';
   return [
-    `Outside the interval of the mean difference the learned choice is ${here} than the bandit on drawn instances like those that it`,
-    `learned on, and ${there} on the contest’s. It would have to be better on both to ship: ${ships} ships.`,
+    `By the interval of that share the learned choice is ${here} than the bandit on drawn instances like those that it learned on,`,
+    `and ${there} on the contest’s. It would have to be better on both to ship: ${ships} ships.`,
     '',
   ];
 }
