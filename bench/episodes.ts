@@ -14,7 +14,7 @@ import type { Environment } from '../src/agent/environment.js';
 import { EPISODE_AGENTS, trainOnEpisodes } from '../src/agent/episodeTraining.js';
 import type { EpisodeAgent } from '../src/agent/episodeTraining.js';
 import { PlacementEpisode } from '../src/agent/placementEpisode.js';
-import type { PlacementProblem } from '../src/agent/placementState.js';
+import type { PlacementProblem } from '../src/agent/placementGraph.js';
 import { ScheduleEpisode } from '../src/agent/scheduleEpisode.js';
 import { playSchedule, SCHEDULE_EXPERTS } from '../src/agent/scheduleExperts.js';
 import type { ScheduleExpertName } from '../src/agent/scheduleExperts.js';

@@ -8,7 +8,7 @@ import type { Environment, EnvironmentSpec, Observation } from './environment.js
 import type { EnvironmentSource, PoolMessage, ThreadMessage, ThreadTask } from './environmentMessages.js';
 import { unpackObservations } from './environmentMessages.js';
 import { PlacementEpisode } from './placementEpisode.js';
-import type { PlacementProblem } from './placementState.js';
+import type { PlacementProblem } from './placementGraph.js';
 import { ScheduleEpisode } from './scheduleEpisode.js';
 import type { ScheduleProblem } from './scheduleState.js';
 import type { Batch } from './scorer.js';

@@ -27,7 +27,7 @@ export { embeddingOf, GraphEmbedding } from './graphEmbedding.js';
 export { ImprovementEpisode } from './improvementEpisode.js';
 export { PlacementEpisode } from './placementEpisode.js';
 export { placementOf } from './placementOf.js';
-export type { PlacementProblem } from './placementState.js';
+export type { PlacementProblem } from './placementGraph.js';
 export type {
   ContinuousEnvironment,
   ContinuousObservation,

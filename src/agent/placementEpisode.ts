@@ -15,8 +15,9 @@ import type { Environment, EnvironmentSpec, Observation, Step } from './environm
 import { checkAction, MAX_OPTIONS } from './environment.js';
 import type { GraphEmbedding } from './graphEmbedding.js';
 import { EMBEDDING_FEATURES } from './graphEmbedding.js';
-import type { PlacementProblem } from './placementState.js';
-import { greedyDevice, greedyPlacement, PlacementGraph, PlacementState } from './placementState.js';
+import type { PlacementProblem } from './placementGraph.js';
+import { PlacementGraph } from './placementGraph.js';
+import { greedyDevice, greedyPlacement, PlacementState } from './placementState.js';
 
 export const PLACEMENT_OPTION_FEATURES = 13;
 export const PLACEMENT_CONTEXT_FEATURES = 14;

@@ -1,7 +1,7 @@
 /** Profiled workloads (`search/place`) as problems of the placement episode. */
 import type { PlaceProblem } from '../search/place/problem.js';
 import { deviceKinds } from '../search/place/problem.js';
-import type { PlacementProblem } from './placementState.js';
+import type { PlacementProblem } from './placementGraph.js';
 
 /** Devices as `deviceKinds` numbers them; times in the workload's unit. */
 export function placementOf(

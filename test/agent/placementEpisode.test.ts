@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { checkEnvironment, randomAction } from '../../src/agent/checker.js';
 import { PlacementEpisode } from '../../src/agent/placementEpisode.js';
-import type { PlacementProblem } from '../../src/agent/placementState.js';
+import type { PlacementProblem } from '../../src/agent/placementGraph.js';
 import { GraphEmbedding } from '../../src/agent/graphEmbedding.js';
 import { placementOf } from '../../src/agent/placementOf.js';
 import { judgePlacement } from '../../src/search/place/judge.js';

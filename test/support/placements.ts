@@ -1,5 +1,5 @@
 /** Random placement problems for tests and benches. */
-import type { PlacementProblem } from '../../src/agent/placementState.js';
+import type { PlacementProblem } from '../../src/agent/placementGraph.js';
 import type { Random } from '../../src/util/random.js';
 
 export interface PlacementShape {
