@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { oversubscribed } from '../cluster/index.js';
 import type { Cluster } from '../cluster/index.js';
 import { listStacks } from '../cost/stack.js';
-import { checkCandidate } from '../plan/candidate.js';
+import { checkCandidate, withNearestLeanness } from '../plan/candidate.js';
 import { describeCandidate } from '../plan/describe.js';
 import { clusterDigest } from '../plan/index.js';
 import type { Candidate, TimeBreakdown } from '../plan/types.js';
@@ -68,8 +68,9 @@ export function replayRecord(path: string, options: ReplayOptions = {}): ReplayS
   const row = new Float64Array(PRICE_COLUMNS.length);
   let priced = 0;
   for (const { line, candidate, price } of recordedPrices(path, header)) {
-    refuseIllegal(problem.problem, candidate, path, line);
-    priceRow(simulator.estimate(candidate, estimate), row);
+    const adapted = again ? candidate : withNearestLeanness(problem.problem.costs, candidate);
+    refuseIllegal(problem.problem, adapted, path, line);
+    priceRow(simulator.estimate(adapted, estimate), row);
     differences.compare(line, candidate, price, row);
     const key = createHash('sha256').update(planText(candidate)).digest('base64').slice(0, 22);
     if (!seen.has(key)) {

@@ -103,6 +103,17 @@ function leannessFault({ costs }: CandidateLimits, c: Candidate): string | null 
     : `leanness = ${leanness} is none of the shardings at these degrees (${choices.join(', ')})`;
 }
 
+/** Of shardings numbered without gaps, the one nearest to the wish. */
+export function nearestLeanness(choices: readonly number[], wish: number): number {
+  return Math.max(choices[0], Math.min(wish, choices[choices.length - 1]));
+}
+
+/** The plan where shardings have other prices, and so maybe fewer that are worth having: it takes the nearest one. */
+export function withNearestLeanness(costs: Pick<CostProvider, 'leannesses'>, c: Candidate): Candidate {
+  if (leannessOf(c) === 0) return c;
+  return { ...c, leanness: nearestLeanness(costs.leannesses?.(c) ?? [0], leannessOf(c)) };
+}
+
 function batchFault(limits: CandidateLimits, c: Candidate): string | null {
   const dp = dataParallel(c);
   if (limits.globalBatch % dp !== 0)

@@ -5,7 +5,7 @@
 import { createGuidedSolver } from '../agent/guidedSolver.js';
 import type { PolicySource } from '../agent/pretrained.js';
 import { SHIPPED } from '../agent/pretrained.js';
-import { checkCandidate, devicesPerStage } from '../plan/candidate.js';
+import { checkCandidate, devicesPerStage, withNearestLeanness } from '../plan/candidate.js';
 import { divisors } from '../parallel/degrees.js';
 import type { Candidate } from '../plan/types.js';
 import { annealSolver } from '../search/anneal.js';
@@ -172,7 +172,8 @@ function devicesPerReplica(c: Candidate): number {
 }
 
 /** The same decisions with another number of replicas; the microbatch gives way where it no longer divides. */
-function withReplicas(problem: PlanProblem, c: Candidate, dp: number): Candidate | null {
+function withReplicas(problem: PlanProblem, running: Candidate, dp: number): Candidate | null {
+  const c = withNearestLeanness(problem.costs, running);
   if (dp === c.dpReplicate * c.dpShard) return checkCandidate(problem, c) === null ? c : null;
   const dpShard = c.dpShard === 1 ? 1 : dp % c.dpShard === 0 ? c.dpShard : dp;
   const sizes = divisors(problem.globalBatch / dp).filter((m) => m <= c.microbatch);

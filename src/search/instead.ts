@@ -3,13 +3,12 @@
  * left, the microbatch the nearest size that is legal, stages are cut anew.
  */
 import { divisors } from '../parallel/degrees.js';
-import { checkCandidate, leannessOf } from '../plan/candidate.js';
+import { checkCandidate, leannessOf, nearestLeanness } from '../plan/candidate.js';
 import type { Candidate, ScheduleKind } from '../plan/types.js';
 import { createEstimate, createSimulator } from '../simulate/estimate.js';
 import type { PlanProblem } from '../simulate/types.js';
 import { PartitionError } from '../util/errors.js';
 import { Cutter } from './cutRules.js';
-import { nearestLeanness } from './legalize.js';
 import type { Decisions } from './space.js';
 
 /** Decisions as a person states them. */

@@ -1,5 +1,5 @@
 /** From wishes to a legal plan: the decisions nearest to what was asked for that a mesh allows. */
-import { leannessOf } from '../plan/candidate.js';
+import { leannessOf, nearestLeanness } from '../plan/candidate.js';
 import type { Candidate } from '../plan/types.js';
 import type { Cutter } from './cutRules.js';
 import type { Decisions, MeshDegrees, PlanSpace } from './space.js';
@@ -49,10 +49,6 @@ export function leannessOn(
 ): Pick<Candidate, 'leanness'> {
   const leanness = leannessOf(wish);
   return leanness === 0 ? {} : { leanness: nearestLeanness(space.leannesses(mesh), leanness) };
-}
-
-export function nearestLeanness(choices: readonly number[], wish: number): number {
-  return Math.max(choices[0], Math.min(wish, choices[choices.length - 1]));
 }
 
 /** The decisions with cuts: the given ones where they have the right number of stages, else balanced anew. */

@@ -17,7 +17,7 @@
  * The other ranks end earlier by the way of their last gradient up to rank 0.
  */
 import type { ScheduleKind } from '../plan/types.js';
-import type { StageTimes } from './pipeline.js';
+import type { StageTimes } from './stageTimes.js';
 
 /** Relative difference below which two stages count as equal: their times are differences of prefix sums. */
 const EQUAL = 1e-10;

@@ -9,7 +9,7 @@ import type { FrequencyPoint } from './frequency.js';
 import type { TaskCurves } from './frequencyCurves.js';
 import { capOfClock, ClockLevels, taskCurves, TASK_BACKWARD, TASK_WEIGHT, TASKS } from './frequencyCurves.js';
 import { PipelineTimer } from './pipeline.js';
-import type { StageTimes } from './pipeline.js';
+import type { StageTimes } from './stageTimes.js';
 import type { PlanProblem } from './types.js';
 
 export interface FrequencyProblem {

@@ -3,7 +3,7 @@
  * of pp, chunk by chunk; in step k rank r does virtual forward k - r and virtual backward k - W + r with
  * W = 2 (pp - 1) + (vpp - 1) pp. A task needs only results of the same step or the one before.
  */
-import type { StageTimes } from './pipeline.js';
+import type { StageTimes } from './stageTimes.js';
 import { saveState, shiftOf } from './steadyState.js';
 
 /** Scratch of the recurrence. */

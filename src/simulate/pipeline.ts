@@ -21,19 +21,7 @@ import type { ScheduleKind } from '../plan/types.js';
 import { equalPipeline } from './equalPipeline.js';
 import { InterleavedTimer } from './interleavedPipeline.js';
 import { SAME, saveState, shiftOf } from './steadyState.js';
-
-/** Seconds of one microbatch, by virtual stage v (on rank v % pp); a filled `StageLoad` fits. */
-export interface StageTimes {
-  readonly forwardSec: Float64Array;
-  /** All of the backward pass, recomputation included. */
-  readonly backwardSec: Float64Array;
-  /** The part of it that ZB-H1 puts off; other schedules do not read it. */
-  readonly weightSec: Float64Array;
-  /** Between the end of virtual stage v - 1 and v's start; [0] is not read. */
-  readonly transferSec: Float64Array;
-  /** By rank: it starts no earlier. */
-  readonly gatherExposedSec: Float64Array;
-}
+import type { StageTimes } from './stageTimes.js';
 
 /** Scratch and results of pipeline timing; allocates only when a longer pipeline than ever before comes. */
 export class PipelineTimer {

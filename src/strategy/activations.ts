@@ -1,7 +1,7 @@
 /** What one layer keeps from its forward to its backward pass, what it makes again, and what it needs in passing. */
 import { lossMemory } from '../cost/memory.js';
 import { RECOMPUTE_FULL, RECOMPUTE_NONE, RECOMPUTE_SELECTIVE } from '../cost/types.js';
-import type { Pricing } from './price.js';
+import type { Pricing } from './pricing.js';
 import { innerBytes, isActivation, keptUnder, runsNothing, selectiveRerun } from './rerun.js';
 import { reshardKind } from './reshard.js';
 import type { RankScale } from './scale.js';

@@ -9,7 +9,7 @@
 import { AXIS_NONE, AXIS_SEQUENCE } from '../graph/index.js';
 import type { Layer, LayerBlock } from './layer.js';
 import type { BlockOption } from './options.js';
-import type { Pricing } from './price.js';
+import type { Pricing } from './pricing.js';
 import { tensorBytes } from './scale.js';
 
 /** Fills the context-parallel seconds and bytes of a layer. */

@@ -11,19 +11,7 @@ import type { RankScale } from './scale.js';
 import { tensorBytes, touchedBytes, workScale } from './scale.js';
 import type { LayerStrategy } from './solve.js';
 import { countKernel, countTensorParallel } from './tally.js';
-
-/** One layer being priced: where the figures go, and what they are read off. */
-export interface Pricing {
-  readonly costs: ClassCosts;
-  /** Row of the layer's class in every column. */
-  readonly c: number;
-  readonly strategy: LayerStrategy;
-  readonly traffic: ExpertTraffic;
-  readonly key: ShardKey;
-  readonly scale: RankScale;
-  readonly clock: KernelClock;
-  readonly trains: boolean;
-}
+import type { Pricing } from './pricing.js';
 
 /** Fills row `strategy.layer.classId` of every column but `cutBytes`. */
 export function priceLayer(

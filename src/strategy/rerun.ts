@@ -10,7 +10,7 @@
  */
 import type { Layer, LayerTensor } from './layer.js';
 import { attentionScores } from './kernels.js';
-import type { Pricing } from './price.js';
+import type { Pricing } from './pricing.js';
 import { tensorBytes, workScale } from './scale.js';
 
 /** Kept: the block's saved tensors are held. */

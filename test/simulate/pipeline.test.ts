@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { bubbleSec } from '../../src/parallel/index.js';
 import { PipelineTimer } from '../../src/simulate/pipeline.js';
-import type { StageTimes } from '../../src/simulate/pipeline.js';
+import type { StageTimes } from '../../src/simulate/stageTimes.js';
 import type { ScheduleKind } from '../../src/plan/types.js';
 import { Random } from '../../src/util/random.js';
 import { naivePipeline } from '../support/naivePipeline.js';
