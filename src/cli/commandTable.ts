@@ -31,6 +31,7 @@ interface Parser {
 /** Every command takes these. */
 const COMMON: readonly OptionFacts[] = [
   { name: 'plugin', describe: 'JavaScript module to load', takesValue: true },
+  { name: 'policy', describe: 'policy that stands for the one that ships', takesValue: true },
   { name: 'help', describe: 'show help', takesValue: false },
 ];
 
