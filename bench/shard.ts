@@ -1,8 +1,10 @@
 /**
- * The solver on instances of the ASPLOS/EuroSys 2025 contest at the contest's time limits, two threads, against the
- * contest's best: `node --import tsx bench/shard.ts [folder of instances] [letters] [share of the limits] [wall|processor]`.
+ * The solver on instances of the ASPLOS/EuroSys 2025 contest at the contest's time limits against the contest's best:
+ *
+ *     node --import tsx bench/shard.ts [folder of instances] [letters] [share of the limits] [threads, 2] [wall|processor]
+ *
  * With `processor` it is one thread, and its own processor time in place of the wall clock: for machines with other work.
- * Each runs in a process of its own; prints the table of partitions/shard.md.
+ * More threads need `npm run build`. Each runs in a process of its own; prints a table of partitions/shard.md.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -27,7 +29,6 @@ const CONTEST: Readonly<Record<string, readonly [number, number]>> = {
   S: [240, 1_534_613_444],
   U: [300, 2_569_342_178],
 };
-const THREADS = 2;
 const MARKS_SEC = [10, 30];
 
 interface Measured extends Omit<ShardResult, 'solution'> {
@@ -41,16 +42,26 @@ interface Measured extends Omit<ShardResult, 'solution'> {
   readonly cpuSec: number;
 }
 
+/**
+ * As built: a thread that is compiled as it loads does not come up while the one that started it is busy.
+ */
+const ASSISTANT = new URL('../dist/cli/shardAssistant.js', import.meta.url);
+
 /** Solves one instance and prints what was measured as one line of JSON. */
-async function measure(path: string, letter: string, limitSec: number, alone: boolean): Promise<void> {
+async function measure(
+  path: string,
+  letter: string,
+  limitSec: number,
+  threads: number,
+  alone: boolean,
+): Promise<void> {
   const started = performance.now();
   const clock = alone ? processorSec : (): number => (performance.now() - started) / 1000;
   let best: number | null = null;
   let firstSec: number | null = null;
   const at: (number | null)[] = MARKS_SEC.map(() => null);
-  const assistant = new URL('../src/cli/shardAssistant.ts', import.meta.url);
   const { solution, ...result } = await solveShard(
-    { problemPath: path, timeoutSec: limitSec, threads: alone ? 1 : THREADS, seed: 0 },
+    { problemPath: path, timeoutSec: limitSec, threads: alone ? 1 : threads, seed: 0 },
     {
       clock,
       onNews: ({ cost }) => {
@@ -61,7 +72,7 @@ async function measure(path: string, letter: string, limitSec: number, alone: bo
         if (cost !== null && best === null) firstSec = now;
         best = cost;
       },
-      startThread: (assistance) => void new Worker(assistant, { workerData: assistance }),
+      startThread: (assistance) => void new Worker(ASSISTANT, { workerData: assistance, execArgv: [] }),
     },
   );
   MARKS_SEC.forEach((mark, k) => {
@@ -149,7 +160,8 @@ export function run(): { name: string; value: number; unit: string }[] {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv[2] === '--one') {
-    await measure(process.argv[3], process.argv[4], Number(process.argv[5]), process.argv[6] === 'processor');
+    const [path, letter, limitSec, threads, clock] = process.argv.slice(3);
+    await measure(path, letter, Number(limitSec), Number(threads), clock === 'processor');
   } else {
     const folder = process.argv[2] ?? fileURLToPath(new URL('../../shared/data/iopddl', import.meta.url));
     const share = Number(process.argv[4] ?? 1);
@@ -168,7 +180,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
           path,
           letter,
           String(limitSec),
-          process.argv[5] ?? 'wall',
+          process.argv[5] ?? '2',
+          process.argv[6] ?? 'wall',
         ],
         { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] },
       );
