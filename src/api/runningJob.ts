@@ -5,11 +5,12 @@ import { loadCalibration } from '../cost/calibration.js';
 import { candidateOf } from '../plan/candidateOf.js';
 import { decodePlan } from '../plan/codec.js';
 import type { Candidate, Plan } from '../plan/types.js';
+import { PartitionError } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
 import { findModel, readRun } from './runFile.js';
 import type { RunFile } from './runFile.js';
 import { openModel, problemOf } from './problem.js';
-import type { Problem, ProblemOptions } from './problem.js';
+import type { AnalyzedModel, Problem, ProblemOptions } from './problem.js';
 
 export interface RunningJob {
   readonly plan: Plan;
@@ -26,6 +27,17 @@ export interface RunningJob {
   readonly running: Candidate;
 }
 
+/** A model that does not take the plan's sizes is likely another one. */
+function openAsPlanned(path: string, plan: Plan, run: RunFile): AnalyzedModel {
+  try {
+    const seq = plan.sequenceLength > 1 ? plan.sequenceLength : undefined;
+    return openModel(path, { seq, bind: run.bind, phase: plan.phase });
+  } catch (e) {
+    if (!(e instanceof PartitionError) || e.hint !== null) throw e;
+    throw new PartitionError(e.code, e.message, e.where, `the plan was made for ${plan.model.name}`);
+  }
+}
+
 /**
  * @param modelPath default: where run.json says, or beside the plan
  * @throws PartitionError input for files of another model, usage when the model is not found
@@ -34,11 +46,7 @@ export function openRunningJob(planPath: string, modelPath?: string, usage = '')
   const plan = decodePlan(readTextFile(planPath, 'a plan in JSON'), planPath);
   const run = readRun(planPath);
   const path = modelPath ?? findModel(planPath, plan, run, usage);
-  const model = openModel(path, {
-    seq: plan.sequenceLength > 1 ? plan.sequenceLength : undefined,
-    bind: run.bind,
-    phase: plan.phase,
-  });
+  const model = openAsPlanned(path, plan, run);
   const { devices } = plan.cluster;
   const calibration = run.calibration === undefined ? undefined : loadCalibration(run.calibration);
   const condition = plan.cluster.condition ?? {
