@@ -21,6 +21,9 @@ const WHOLE_ROUNDS = 6;
 const PATIENCE = 60;
 const DEARER = 2;
 const FIRST_PENALTY = 0.03;
+/** Share of the time without a better best after which memory gets cheap for a while, and by up to how many halvings. */
+const STALE_SHARE = 0.03;
+const MOST_HALVINGS = 6;
 /** Blocks between two recounts of costs, which drift when they are not whole. */
 const RECOUNT = 5000;
 
@@ -38,6 +41,8 @@ export class Descent {
   private overfullFor = 0;
   private blocks = 0;
   private sinceImprovement = 0;
+  /** When the best was found, or was last left for somewhere else, as a share of the time. */
+  private freshAt = 0;
   private readonly pick: (n: number) => number;
 
   constructor(
@@ -124,14 +129,25 @@ export class Descent {
       this.penalty = Math.max(this.penalty * DEARER, least);
       this.overfullFor = 0;
     }
-    this.keep();
+    if (this.keep()) this.freshAt = progress;
+    else if (this.bestCost < Infinity && progress - this.freshAt > STALE_SHARE) {
+      this.freshAt = progress;
+      this.oscillate();
+    }
   }
 
-  /** Remembers the present solution when it is feasible and the best. */
-  private keep(): void {
+  /** From the best solution on through ones that overfill memory: it is cheap again, and gets dearer until all fits. */
+  private oscillate(): void {
+    this.restart(this.best, false);
+    this.penalty = this.firstPenalty * 2 ** -(MOST_HALVINGS * this.random.next());
+  }
+
+  /** Remembers the present solution when it is feasible and the best. @returns whether it is */
+  private keep(): boolean {
     const { state } = this;
-    if (state.cost >= this.bestCost || state.cost >= this.core.forbidden || state.slack.isOverfull()) return;
+    if (state.cost >= this.bestCost || state.cost >= this.core.forbidden || state.slack.isOverfull()) return false;
     this.bestCost = state.cost;
     this.best.set(state.choice);
+    return true;
   }
 }
