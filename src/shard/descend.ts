@@ -145,7 +145,8 @@ export class Descent {
   /** Remembers the present solution when it is feasible and the best. @returns whether it is */
   private keep(): boolean {
     const { state } = this;
-    if (state.cost >= this.bestCost || state.cost >= this.core.forbidden || state.slack.isOverfull()) return false;
+    if (state.cost >= this.bestCost || state.cost >= this.core.forbidden || state.slack.isOverfull())
+      return false;
     this.bestCost = state.cost;
     this.best.set(state.choice);
     return true;
