@@ -13,6 +13,7 @@ import type { Observed } from '../validation/monitor/observed.js';
 import { MonitorSession } from '../validation/monitor/session.js';
 import type { TurnedAway } from '../validation/monitor/session.js';
 import type { WatchOptions } from '../validation/monitor/watch.js';
+import type { MonitorFacts } from '../report/monitorTable.js';
 import { PartitionError } from '../util/errors.js';
 import { readTextFile } from '../util/files.js';
 import {
@@ -66,42 +67,17 @@ export interface MonitorHooks {
 }
 
 /** What `partition monitor --json` prints; monitor.schema.json publishes it. */
-export interface MonitorSummary {
+export interface MonitorSummary extends MonitorFacts {
   readonly plan: string;
   readonly planDigest: string;
-  readonly sources: readonly {
-    readonly source: string;
-    readonly lines: number;
-    readonly fault: string | null;
-  }[];
-  /** True when an earlier run's state was taken up. */
-  readonly resumed: boolean;
   readonly lines: number;
-  readonly accepted: number;
-  readonly late: number;
-  readonly twice: number;
   readonly restarts: number;
   readonly clockJumps: number;
   readonly pauses: number;
   readonly gaps: number;
   readonly otherLines: number;
-  readonly turnedAway: number;
-  readonly faults: readonly { readonly fault: string; readonly count: number }[];
   readonly quoted: readonly TurnedAway[];
-  readonly unknownHosts: readonly string[];
-  /** Steps between false alarms, of all tests together, and how many tests there are. */
-  readonly falseAlarmSteps: number;
-  readonly tests: number;
-  readonly predicted: {
-    readonly stepTimeSec: number;
-    readonly tokensPerSec: number;
-    readonly powerWatt: number;
-  };
-  readonly tokensPerSec: number | null;
-  readonly powerWatt: number | null;
-  readonly energyJoulesPerStep: number | null;
   readonly findingsPath: string | null;
-  readonly findingCount: number;
   readonly observed: Observed;
 }
 

@@ -191,8 +191,6 @@ export interface ReplanSearch {
   readonly random: Random;
   /** Decisions to start from, adapted to every count where they can be; none: from scratch. */
   readonly warmStart?: Candidate | undefined;
-  /** Prices in place of the estimate, for robust objectives. */
-  readonly simulatorOf?: (problem: PlanProblem) => Simulator;
 }
 
 /** What a search over counts came to. */
@@ -280,9 +278,8 @@ export async function replanWith(
   for (let i = 0; i < counts.length; i++) {
     const { devices } = counts[i];
     if (i > 0 && spent() >= LOOK_SHARE) break;
-    const simulator = (search.simulatorOf ?? createSimulator)(problems(devices));
-    // A robust simulator's objective scales bounds.
-    const { problem } = simulator;
+    const problem = problems(devices);
+    const simulator = createSimulator(problem);
     const look: Look = { devices, problem, simulator, best: null, value: Infinity, foundBy: 'none' };
     looks.push(look);
     warm(look);

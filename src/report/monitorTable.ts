@@ -9,6 +9,7 @@ export interface MonitorFacts {
     readonly lines: number;
     readonly fault: string | null;
   }[];
+  /** True when an earlier run's state was taken up. */
   readonly resumed: boolean;
   readonly accepted: number;
   readonly late: number;
@@ -16,6 +17,7 @@ export interface MonitorFacts {
   readonly turnedAway: number;
   readonly faults: readonly { readonly fault: string; readonly count: number }[];
   readonly unknownHosts: readonly string[];
+  /** Steps between false alarms, of all tests together, and how many tests there are. */
   readonly falseAlarmSteps: number;
   readonly tests: number;
   readonly predicted: {
